@@ -1,0 +1,1 @@
+"""Live captions with speakers' names: RTMP in, WebSocket and PostgreSQL out."""

@@ -1,0 +1,145 @@
+"""What asyncio lacks: owned tasks, patience, and bounded hand-offs."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Generic, TypeVar
+
+from realtime_core.logs import get_logger
+
+T = TypeVar("T")
+log = get_logger("aio")
+
+
+def backoff(
+    first_s: float = 0.5,
+    factor: float = 2.0,
+    most_s: float = 30.0,
+    *,
+    spread: Callable[[float], float] = lambda pause_s: random.uniform(pause_s / 2, pause_s),
+) -> Iterator[float]:
+    """Yield pauses that grow, for ever, each spread so that peers do not come back in step."""
+    pause_s = first_s
+    while True:
+        yield spread(pause_s)
+        pause_s = min(pause_s * factor, most_s)
+
+
+async def persevere(
+    attempt: Callable[[], Awaitable[bool]],
+    *,
+    may_retry: Callable[[Exception], bool],
+    delays: Callable[[], Iterator[float]] = backoff,
+    what: str = "attempt",
+) -> None:
+    """Call ``attempt`` until it is done.
+
+    ``attempt`` returns True when there is nothing more to do, False when it worked for
+    a while and was cut off (the pauses start over), and raises when it could not begin.
+
+    Raises:
+        Exception: What ``attempt`` raised, when ``may_retry`` says it is final.
+    """
+    pauses = delays()
+    while True:
+        try:
+            if await attempt():
+                return
+            pauses = delays()
+        except Exception as exc:
+            if not may_retry(exc):
+                raise
+            log.warning("Attempt failed, will try again", what=what, error=repr(exc))
+        await asyncio.sleep(next(pauses))
+
+
+class TaskSet:
+    """Tasks with one owner: kept while they run, their failures logged, cancelled together."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run ``work`` in a task of its own until it ends or the set is closed."""
+        task = asyncio.get_running_loop().create_task(work, name=f"{self._owner}/{name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def close(self) -> None:
+        """Cancel what still runs and wait for it. May be called twice."""
+        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("Task failed", task=task.get_name(), exc_info=exc)
+
+
+class DropOldest(Generic[T]):
+    """A bounded hand-off whose producer never waits: when full, the oldest items go.
+
+    For live audio, where late is worse than lost. One consumer, which iterates.
+
+    Args:
+        limit: How much it holds, in the unit of ``size_of``.
+        size_of: The size of an item; 1 each unless told.
+        dropped: Called with each item that had to go.
+    """
+
+    def __init__(
+        self,
+        limit: float,
+        *,
+        size_of: Callable[[T], float] = lambda _item: 1,
+        dropped: Callable[[T], None] = lambda _item: None,
+    ) -> None:
+        self._items: deque[T] = deque()
+        self._limit, self._size_of, self._dropped = limit, size_of, dropped
+        self._changed = asyncio.Event()
+        self._closed = False
+        self.size: float = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> None:
+        """Add an item; what was put after :meth:`close` is refused silently."""
+        if self._closed:
+            return
+        self._items.append(item)
+        self.size += self._size_of(item)
+        while self.size > self._limit and len(self._items) > 1:
+            self._dropped(self._take())
+        self._changed.set()
+
+    def close(self) -> None:
+        """Promise that nothing more comes; the consumer ends after the last item."""
+        self._closed = True
+        self._changed.set()
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._items:
+            if self._closed:
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        return self._take()
+
+    def _take(self) -> T:
+        item = self._items.popleft()
+        self.size -= self._size_of(item)
+        return item

@@ -1,0 +1,1 @@
+"""AAC in, PCM out."""

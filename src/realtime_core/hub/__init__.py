@@ -1,0 +1,1 @@
+"""Broadcast to viewers, and what late comers get."""

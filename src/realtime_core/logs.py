@@ -1,0 +1,91 @@
+"""Structured logs: one JSON line per event in production, readable in a terminal.
+
+No transcript text, token, key or tokenised url may reach a log above debug. Callers keep
+to that; :func:`_redact` is the net under them, for third-party loggers too.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, cast
+
+import structlog
+
+SECRET_KEYS = re.compile(r"token|secret|password|authorization|api_?key|dsn", re.IGNORECASE)
+SECRET_TEXT = re.compile(
+    r"(?P<keep>(?:token|key|secret|password|access_token)=|://[^:/@\s]*:)[^&\s\"'@]+",
+    re.IGNORECASE,
+)
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
+MOST_CHARACTERS = 2_000
+
+LogFormat = Literal["auto", "json", "console"]
+
+
+def get_logger(component: str) -> structlog.stdlib.BoundLogger:
+    """Return a logger that says ``component`` on every line."""
+    return cast(
+        structlog.stdlib.BoundLogger,
+        structlog.get_logger(f"realtime_core.{component}", component=component),
+    )
+
+
+def configure(level: str, log_format: LogFormat = "auto") -> None:
+    """Send all logs of this process, third parties' included, to standard output."""
+    as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=_shared(),
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendering(as_json),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    # Its lines repeat each request and would carry query strings.
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("websockets").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def _shared() -> list[structlog.typing.Processor]:
+    return [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _redact,
+    ]
+
+
+def _rendering(as_json: bool) -> list[structlog.typing.Processor]:
+    if not as_json:
+        return [structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())]
+    # Railway and most collectors look for `message`.
+    return [structlog.processors.EventRenamer("message"), structlog.processors.JSONRenderer()]
+
+
+def _redact(
+    _logger: Any, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    for key, value in event.items():
+        if SECRET_KEYS.search(key):
+            event[key] = "[redacted]"
+        elif isinstance(value, str):
+            # A traceback may be long, and its line ends are meant.
+            limit = 20_000 if key == "exception" else MOST_CHARACTERS
+            event[key] = CONTROL.sub(" ", SECRET_TEXT.sub(r"\g<keep>[redacted]", value))[:limit]
+    return event

@@ -1,0 +1,1 @@
+"""Finals to PostgreSQL, through a journal; nothing is lost."""

@@ -1,0 +1,1 @@
+"""Speech-to-text: the bridge to Gladia Live v2."""

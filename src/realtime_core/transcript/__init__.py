@@ -1,0 +1,1 @@
+"""Drafts, finals and speakers; pure."""
