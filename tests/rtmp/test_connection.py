@@ -1,0 +1,184 @@
+"""What a connection does with a transport that misbehaves, in virtual time."""
+
+import asyncio
+from typing import Any
+
+from realtime_core.metrics import Metrics
+from realtime_core.model import PublishEnd
+from realtime_core.rtmp.connection import OUTPUT_HIGH_BYTES, Connection
+from realtime_core.rtmp.limits import Limits
+from realtime_core.rtmp.reasons import CloseReason
+from realtime_core.rtmp.server import RtmpServer
+from tests.rtmp.hosts import RecordingHost
+from tests.rtmp.vectors import ASC, START, control, frame, full, u32
+from tests.virtual_time import in_virtual_time
+
+PING = control(4, b"\x00\x06" + u32(1))
+FCUNPUBLISH = bytes.fromhex("03000000000018 14 00000000 02000b") + b"FCUnpublish" + bytes(9) + b"\5"
+
+
+class FakeSocket:
+    def setsockopt(self, *option: int) -> None:
+        assert len(option) == 3
+
+
+class FakeTransport(asyncio.Transport):
+    """Keeps what is written; a test says how much of it the peer has read.
+
+    Attributes:
+        deeds: ``eof`` and ``abort``, with when they were done.
+    """
+
+    def __init__(self, protocol: asyncio.Protocol, *, peername: object = ("1.2.3.4", 5)) -> None:
+        super().__init__({"socket": FakeSocket(), "peername": peername})
+        self._protocol = protocol
+        self.written = bytearray()
+        self.unread_bytes = 0
+        self.is_reading_stopped = False
+        self.is_gone = False
+        self.deeds: list[tuple[str, float]] = []
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == OUTPUT_HIGH_BYTES
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread_bytes
+
+    def is_closing(self) -> bool:
+        return any(deed == "abort" for deed, _ in self.deeds)
+
+    def write(self, data: Any) -> None:
+        self.written += data
+        if self.is_reading_stopped:
+            self.unread_bytes += len(data)
+
+    def write_eof(self) -> None:
+        if self.is_gone:
+            raise OSError(107, "not connected")
+        self._note("eof")
+
+    def abort(self) -> None:
+        if not self.is_closing():
+            self._note("abort")
+            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+    def _note(self, deed: str) -> None:
+        self.deeds.append((deed, asyncio.get_running_loop().time()))
+
+
+class Line:
+    """A live publish over a fake transport."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.host, self.metrics = RecordingHost(), Metrics()
+        server = RtmpServer(self.host, self.metrics, port=0, limits=limits or Limits())
+        self.connection = Connection(server)
+        self.transport = FakeTransport(self.connection)
+        self.connection.connection_made(self.transport)
+        self.began = asyncio.get_running_loop().time()
+        self.connection.data_received(START + full(4, 0, ASC) + full(4, 0, frame(9)))
+
+    def closed(self, reason: CloseReason) -> float | None:
+        labels = {"reason": reason.value}
+        return self.metrics.registry.get_sample_value("rtmp_connections_closed_total", labels)
+
+    def deeds(self) -> list[tuple[str, float]]:
+        return [(deed, round(at - self.began, 3)) for deed, at in self.transport.deeds]
+
+
+def test_peer_that_reads_nothing_is_given_up_in_time() -> None:
+    async def main() -> None:
+        line = Line()
+        line.connection.pause_writing()
+        for _ in range(11):
+            line.connection.data_received(full(4, 0, frame(9)))
+            await asyncio.sleep(1)
+        assert line.deeds() == [("abort", 10.0)]
+        assert line.closed(CloseReason.WRITE_TIMEOUT) == 1
+        assert line.host.ends == [PublishEnd.LOST]
+
+    in_virtual_time(main())
+
+
+def test_peer_that_reads_again_is_kept() -> None:
+    async def main() -> None:
+        line = Line()
+        line.connection.pause_writing()
+        await asyncio.sleep(9)
+        line.connection.resume_writing()
+        line.connection.data_received(full(4, 0, frame(9)))
+        await asyncio.sleep(5)
+        assert line.deeds() == []
+
+    in_virtual_time(main())
+
+
+def test_replies_that_nobody_reads_are_bounded() -> None:
+    async def main() -> None:
+        line = Line(Limits(output_bytes=10_000))
+        line.transport.is_reading_stopped = True
+        for _ in range(1000):
+            line.connection.data_received(PING)
+        await asyncio.sleep(0)
+        assert line.closed(CloseReason.OUTPUT_UNREAD) == 1
+        assert line.transport.unread_bytes < 10_100
+        assert line.host.ends == [PublishEnd.LOST]
+
+    in_virtual_time(main())
+
+
+def test_clean_end_leaves_the_peer_its_time_to_leave() -> None:
+    async def main() -> None:
+        line = Line()
+        line.connection.data_received(FCUNPUBLISH)
+        assert line.host.ends == [PublishEnd.CLEAN]
+        line.connection.data_received(full(4, 0, frame(9)) * 1000)
+        await asyncio.sleep(10)
+        assert line.deeds() == [("eof", 5.0), ("abort", 6.0)]
+        assert line.host.ends == [PublishEnd.CLEAN]
+
+    in_virtual_time(main())
+
+
+def test_polite_end_lingers_and_then_lets_go() -> None:
+    async def main() -> None:
+        line = Line()
+        line.host.publishes[0].close(PublishEnd.STOPPED)
+        await asyncio.sleep(2)
+        assert line.deeds() == [("eof", 0.0), ("abort", 1.0)]
+        assert b"NetStream.Failed" in line.transport.written
+
+    in_virtual_time(main())
+
+
+def test_peer_that_left_in_this_moment_is_let_go() -> None:
+    async def main() -> None:
+        line = Line()
+        line.transport.is_gone = True
+        line.host.publishes[0].close(PublishEnd.STOPPED)
+        assert line.deeds() == [("abort", 0.0)]
+
+    in_virtual_time(main())
+
+
+def test_timers_wake_an_idle_connection() -> None:
+    async def main() -> None:
+        line = Line()
+        await asyncio.sleep(30)
+        assert line.deeds() == [("abort", 15.0)]
+        assert line.closed(CloseReason.IDLE_TIMEOUT) == 1
+
+    in_virtual_time(main())
+
+
+def test_peer_without_a_name_is_served() -> None:
+    async def main() -> None:
+        host = RecordingHost()
+        connection = Connection(RtmpServer(host, Metrics(), port=0))
+        connection.connection_made(FakeTransport(connection, peername=None))
+        connection.data_received(START)
+        assert host.requests[0].peer == "unknown"
+        connection.connection_lost(ConnectionResetError())
+        assert host.ends == [PublishEnd.LOST]
+
+    in_virtual_time(main())
