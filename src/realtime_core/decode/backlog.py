@@ -1,0 +1,204 @@
+"""Which audio has not come out of the decoder yet, and where PCM belongs in time. Pure.
+
+The session clock counts PCM, so each frame gets its place on it when it is fed: the sum of
+the frames before it. PCM is put where its frame belongs. What a decoder took along when it
+died is given to the next one; what is lost for good leaves silence of the same length.
+
+Positions and lengths are samples at 16 kHz.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from realtime_core.decode.asc import frame_duration_s
+from realtime_core.decode.seams import Seams
+from realtime_core.model import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
+
+# An audio tag's two bytes before the AAC: codec and kind.
+TAG_PREFIX_BYTES = 2
+# A decoder that dies twice at the same place may have been killed by a frame there. FFmpeg
+# has a few frames in work at a time, so that many go.
+SUSPECT = SAMPLE_RATE_HZ // 10
+SILENCE_AT_ONCE = SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One AAC frame, the configuration it is under (tag bodies), and its place in time."""
+
+    config: bytes
+    body: bytes
+    start: int
+    end: int
+
+    @property
+    def samples(self) -> int:
+        return self.end - self.start
+
+
+class _Line:
+    """Frames in a row, and how long they are together."""
+
+    def __init__(self) -> None:
+        self._frames: deque[Frame] = deque()
+        self.samples = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._frames)
+
+    @property
+    def first(self) -> Frame:
+        return self._frames[0]
+
+    def append(self, frame: Frame) -> None:
+        self._frames.append(frame)
+        self.samples += frame.samples
+
+    def pop(self) -> Frame:
+        frame = self._frames.popleft()
+        self.samples -= frame.samples
+        return frame
+
+    def join(self, later: _Line) -> _Line:
+        """Return one row of both."""
+        for frame in later._frames:
+            self.append(frame)
+        return self
+
+
+class Backlog:
+    """Frames from :meth:`add` until their PCM has gone through :meth:`receive`.
+
+    Holds at most ``most_s`` that no decoder has yet, and as much that one has; then the
+    oldest goes.
+    """
+
+    def __init__(self, most_s: float) -> None:
+        self._most = round(most_s * SAMPLE_RATE_HZ)
+        self._config = b""
+        self._frame_length = 0.0  # not whole: 1024 samples at 44.1 kHz are 371.5 at 16 kHz
+        self._fed = 0.0
+        self._placed = 0
+        self._waiting, self._taken = _Line(), _Line()
+        self._last_out: Frame | None = None
+        self._run_up: Frame | None = None
+        self._died_at: int | None = None
+        self._seams = Seams()
+
+    @property
+    def held_s(self) -> float:
+        """Audio whose PCM has not come, in seconds."""
+        partly_out = max(0, self._placed - self._taken.first.start) if self._taken else 0
+        return (self._waiting.samples + self._taken.samples - partly_out) / SAMPLE_RATE_HZ
+
+    @property
+    def taken_s(self) -> float:
+        """The frames that the decoder has been given and that are not out, in seconds."""
+        return self._taken.samples / SAMPLE_RATE_HZ
+
+    def configure(self, body: bytes) -> None:
+        """Take the AudioSpecificConfig of the frames that follow.
+
+        Raises:
+            ValueError: It is not one of AAC; the one before stays.
+        """
+        length_s = frame_duration_s(body[TAG_PREFIX_BYTES:])
+        self._config, self._frame_length = body, length_s * SAMPLE_RATE_HZ
+
+    def add(self, body: bytes) -> float:
+        """Take a frame and return how many seconds of audio had to go for it.
+
+        An empty frame, and any before the first configuration, is nothing and takes no time.
+        """
+        if not self._config or len(body) <= TAG_PREFIX_BYTES:
+            return 0.0
+        start = round(self._fed)
+        self._fed += self._frame_length
+        self._waiting.append(Frame(self._config, body, start, round(self._fed)))
+        # Two bounds, so that frames the decoder swallowed in silence keep no new ones out.
+        dropped = self._drop(self._waiting, lambda line: line.samples > self._most)
+        return dropped + self._drop(self._taken, lambda line: line.samples > self._most)
+
+    def take(self) -> Frame | None:
+        """Return the next frame for the decoder, None while there is nothing."""
+        if self._run_up:
+            frame, self._run_up = self._run_up, None
+        elif self._waiting:
+            frame = self._waiting.pop()
+            self._taken.append(frame)
+        else:
+            return None
+        self._seams.give(frame.start, frame.end)
+        return frame
+
+    def receive(self, output: bytes) -> Iterator[bytes]:
+        """Take the decoder's output as it comes; yield what is to be handed on.
+
+        Silence is put in where frames were lost; what came from an earlier decoder already
+        is cut off. Yields whole samples.
+        """
+        for place, part in self._seams.place(output):
+            yield from self._put(place, part)
+
+    def restart(self, *, blame_audio: bool) -> float:
+        """Begin again with a new decoder: what the old one did not give out is due again.
+
+        The frame before is repeated, because AAC frames overlap; its PCM is cut off again.
+
+        Args:
+            blame_audio: The decoder may have died of what it was given. Where it is the
+                second that died about here, the audio that comes next goes.
+
+        Returns:
+            The seconds of audio that went.
+        """
+        self._waiting, self._taken = self._taken.join(self._waiting), _Line()
+        dropped_s = self._drop_suspect() if blame_audio and self._died_here() else 0.0
+        self._died_at = self._placed if blame_audio else None
+        self._run_up = self._last_out
+        self._seams = Seams()
+        return dropped_s
+
+    def resume(self) -> None:
+        """Give up what was taken: the next PCM belongs to the next frame that is taken."""
+        self._taken = _Line()
+        self._seams = Seams()
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield silence for what was fed and never came out; to be called last."""
+        yield from self._silence_until(round(self._fed))
+
+    def _died_here(self) -> bool:
+        return self._died_at is not None and self._placed - self._died_at <= SUSPECT
+
+    def _drop_suspect(self) -> float:
+        end = self._waiting.first.start + SUSPECT if self._waiting else 0
+        return self._drop(self._waiting, lambda line: line.first.start < end)
+
+    def _drop(self, line: _Line, too_much: Callable[[_Line], bool]) -> float:
+        dropped = 0
+        while line and too_much(line):
+            frame = line.pop()
+            dropped += frame.end - max(frame.start, self._placed)
+        return dropped / SAMPLE_RATE_HZ
+
+    def _put(self, place: int, pcm: bytes) -> Iterator[bytes]:
+        yield from self._silence_until(place)
+        fresh = pcm[max(0, self._placed - place) * BYTES_PER_SAMPLE :]
+        if fresh:
+            self._advance(len(fresh) // BYTES_PER_SAMPLE)
+            yield fresh
+
+    def _silence_until(self, place: int) -> Iterator[bytes]:
+        while self._placed < place:
+            samples = min(place - self._placed, SILENCE_AT_ONCE)
+            self._advance(samples)
+            yield bytes(samples * BYTES_PER_SAMPLE)
+
+    def _advance(self, samples: int) -> None:
+        self._placed += samples
+        while self._taken and self._taken.first.end <= self._placed:
+            self._last_out = self._taken.pop()

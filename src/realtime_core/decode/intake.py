@@ -1,0 +1,113 @@
+"""What both decoders do with tags and PCM: bound it, count it, keep its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from structlog.stdlib import BoundLogger
+
+from realtime_core.decode.backlog import Backlog, Frame
+from realtime_core.metrics import Metrics
+from realtime_core.model import AudioTag
+
+STAGE = "decoder"
+
+
+class Intake:
+    """A decoder's backlog with its metrics, and a consumer that can wait for frames."""
+
+    def __init__(self, metrics: Metrics, log: BoundLogger, *, queue_s: float) -> None:
+        self._backlog = Backlog(queue_s)
+        self._metrics, self._log = metrics, log
+        self._dropped = metrics.audio_dropped_seconds.labels(STAGE)
+        self._changed = asyncio.Event()
+        self._ended = self._refusing = False
+        self._shown_s = 0.0
+
+    @property
+    def queued_s(self) -> float:
+        """Audio that was fed and has not come out."""
+        return self._backlog.held_s
+
+    @property
+    def taken_s(self) -> float:
+        """The part of it that the decoder works on."""
+        return self._backlog.taken_s
+
+    def feed(self, tag: AudioTag) -> None:
+        """Take a tag; never waits. After :meth:`end` it is ignored."""
+        if self._ended:
+            return
+        self._metrics.audio_received_bytes.inc(len(tag.payload))
+        if tag.is_config:
+            self._configure(tag.payload)
+        else:
+            self._drop(self._backlog.add(tag.payload))
+        self._show()
+        self._changed.set()
+
+    def end(self) -> None:
+        """Promise that no more tags come."""
+        self._ended = True
+        self._changed.set()
+
+    async def take(self) -> Frame | None:
+        """Wait for the next frame; None after the last."""
+        while (frame := self._backlog.take()) is None:
+            if self._ended:
+                return None
+            self._changed.clear()
+            await self._changed.wait()
+        return frame
+
+    def receive(self, pcm: bytes) -> Iterator[bytes]:
+        """Take what came out of the decoder; yield what is to be handed on, in its place."""
+        for part in self._backlog.receive(pcm):
+            yield self._handed_on(part)
+
+    def finish(self) -> Iterator[bytes]:
+        """Yield silence for what never came out."""
+        for part in self._backlog.finish():
+            yield self._handed_on(part)
+
+    def restart(self, *, blame_audio: bool) -> None:
+        """Prepare for a new decoder, see :meth:`Backlog.restart`."""
+        self._drop(self._backlog.restart(blame_audio=blame_audio))
+        self._show()
+
+    def resume(self) -> None:
+        """Give up what the decoder was given, see :meth:`Backlog.resume`."""
+        self._backlog.resume()
+        self._show()
+
+    def close(self) -> None:
+        """Take no more, and leave the gauge."""
+        self.end()
+        self._metrics.decoder_queue_seconds.dec(self._shown_s)
+        self._shown_s = 0.0
+
+    def _configure(self, body: bytes) -> None:
+        try:
+            self._backlog.configure(body)
+            self._refusing = False
+        except ValueError as exc:
+            if not self._refusing:  # the first of a row is enough
+                text = body[:32].hex()
+                self._log.warning("Audio configuration refused", error=str(exc), config=text)
+            self._refusing = True
+
+    def _handed_on(self, pcm: bytes) -> bytes:
+        self._metrics.audio_decoded_bytes.inc(len(pcm))
+        self._show()
+        return pcm
+
+    def _drop(self, seconds: float) -> None:
+        if seconds:
+            self._dropped.inc(seconds)
+
+    def _show(self) -> None:
+        """Bring the gauge, which all sessions share, up to date."""
+        queued_s = self._backlog.held_s
+        self._metrics.decoder_queue_seconds.inc(queued_s - self._shown_s)
+        self._shown_s = queued_s

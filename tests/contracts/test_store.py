@@ -1,0 +1,117 @@
+"""What every transcript store promises, the one in memory and the real one alike."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from realtime_core.errors import StoreRejected
+from realtime_core.model import FinalizedBy, Word
+from realtime_core.store.memory import MemoryStore
+from realtime_core.store.postgres import PostgresStore
+from realtime_core.store.writer import TranscriptStore
+from tests.store.finals import A_FINAL, STARTED_AT, final, utterances
+
+_stores: tuple[type[TranscriptStore], ...] = (MemoryStore, PostgresStore)  # mypy checks them
+
+Store = MemoryStore | PostgresStore
+
+
+@pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
+def dsn(request: pytest.FixtureRequest) -> str | None:
+    return request.getfixturevalue("postgres_dsn") if request.param == "postgres" else None
+
+
+@pytest.fixture
+async def store(dsn: str | None) -> AsyncIterator[Store]:
+    if dsn is None:
+        yield MemoryStore()
+        return
+    async with PostgresStore(dsn) as postgres:
+        yield postgres
+
+
+async def test_what_is_stored_comes_back_as_it_was(store: Store) -> None:
+    bare = final(2, words=(), language=None, confidence=None, speaker_confidence=None)
+    await store.insert([A_FINAL, replace(bare, finalized_by=FinalizedBy.TIMEOUT)])
+    assert list(await store.finals("weekly", limit=9)) == [
+        A_FINAL,
+        replace(bare, finalized_by=FinalizedBy.TIMEOUT),
+    ]
+
+
+async def test_storing_again_changes_nothing(store: Store) -> None:
+    await store.insert([A_FINAL])
+    await store.insert([replace(A_FINAL, text="same revision, other text"), final(2)])
+    assert [row.text for row in await store.finals("weekly", limit=9)] == ["Hello everyone"] * 2
+
+
+async def test_a_newer_revision_replaces_and_an_older_one_never_does(store: Store) -> None:
+    for rev in (2, 3, 1):
+        await store.insert([final(1, rev=rev, text=f"revision {rev}")])
+    assert [(row.rev, row.text) for row in await store.finals("weekly", limit=9)] == [
+        (3, "revision 3")
+    ]
+
+
+async def test_several_revisions_in_one_batch_leave_the_latest(store: Store) -> None:
+    await store.insert([final(1, rev=1), final(1, rev=3, text="latest"), final(1, rev=2)])
+    assert [row.text for row in await store.finals("weekly", limit=9)] == ["latest"]
+
+
+async def test_one_utterance_id_in_two_sessions_is_two_finals(store: Store) -> None:
+    await store.insert([final(1), final(1, session_slug="daily")])
+    assert len(await store.finals("weekly", limit=9)) == 1
+    assert len(await store.finals("daily", limit=9)) == 1
+
+
+async def test_what_no_text_can_hold_is_taken_out(store: Store) -> None:
+    word = Word("a\x00b\ud800", 0.0, 1.0, speaker_id="x\x00")
+    dirty = final(1, text="a\x00b", speaker="\ud83d", language="e\x00n", words=(word,))
+    await store.insert([dirty])
+    (row,) = await store.finals("weekly", limit=9)
+    assert (row.text, row.speaker, row.language) == ("ab", "?", "en")
+    assert row.words == (Word("ab?", 0.0, 1.0, speaker_id="x"),)
+
+
+async def test_any_other_text_survives(store: Store) -> None:
+    text = "Привет \\u0000 \U0001f600 \u2028 '; DROP TABLE transcripts; --"
+    await store.insert([final(1, text=text, words=(Word(text, 0.0, 1.0),))])
+    (row,) = await store.finals("weekly", limit=9)
+    assert (row.text, row.words[0].text) == (text, text)
+
+
+async def test_finals_come_in_the_order_they_were_spoken(store: Store) -> None:
+    spoken_first = final(5, started_at=STARTED_AT - 10)  # of an earlier epoch
+    await store.insert([final(2), final(1), spoken_first])
+    assert utterances(*await store.finals("weekly", limit=9)) == ["u5", "u1", "u2"]
+    assert utterances(*await store.finals("weekly", limit=2)) == ["u5", "u1"]
+    assert utterances(*await store.finals("weekly", after=1, limit=9)) == ["u5", "u2"]
+    assert utterances(*await store.last_finals("weekly", 2)) == ["u1", "u2"]
+    assert list(await store.last_finals("weekly", 0)) == []
+
+
+async def test_the_last_seq_of_a_session_is_known(store: Store) -> None:
+    await store.insert([final(3), final(7), final(9, session_slug="daily")])
+    assert await store.last_seq("weekly") == 7
+    assert await store.last_seq("never seen") == 0
+
+
+async def test_nothing_can_be_stored_too(store: Store) -> None:
+    await store.insert([])
+    assert list(await store.finals("weekly", limit=9)) == []
+    await store.ping()
+
+
+@pytest.mark.postgres
+async def test_a_batch_with_a_poison_row_is_rejected_whole(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn) as store:
+        for poison in (
+            final(2, rev=2**31),
+            final(2, started_at=1e18),
+            final(2, started_at=float("nan")),
+            final(2, utterance_id="".join(map(str, range(9_999)))),
+        ):
+            with pytest.raises(StoreRejected):
+                await store.insert([final(1), poison, final(3)])
+        assert list(await store.finals("weekly", limit=9)) == []

@@ -1,0 +1,206 @@
+"""The backlog against a decoder that gives each frame's number as its samples."""
+
+import array
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_core.decode.backlog import Backlog, Frame
+
+CONFIG = b"\xaf\x00\x12\x10"  # 44.1 kHz: 371.5 samples a frame, so places are rounded
+# Low delay at 96 and 88.2 kHz, because short frames make quick tests.
+SHORT, SHORTER = b"\xaf\x00\xb8\x88", b"\xaf\x00\xb8\x0c"
+LENGTHS = {
+    CONFIG: 1024 * 16_000 / 44_100,
+    SHORT: 512 * 16_000 / 88_200,
+    SHORTER: 480 * 16_000 / 96_000,
+}
+
+
+def body(number: int) -> bytes:
+    return b"\xaf\x01" + number.to_bytes(2, "little")
+
+
+@dataclass
+class FakeDecoder:
+    """Keeps a few samples to itself, as FFmpeg does, until it is told that it is the end."""
+
+    keeps: int = 16
+    inside: bytes = b""
+    taken: list[Frame] = field(default_factory=list)
+
+    def take(self, frame: Frame) -> None:
+        self.taken.append(frame)
+        self.inside += frame.body[2:] * frame.samples
+
+    def give(self, most_bytes: int) -> bytes:
+        size = min(most_bytes, max(0, len(self.inside) - 2 * self.keeps))
+        given, self.inside = self.inside[:size], self.inside[size:]
+        return given
+
+
+class World:
+    """A backlog, its decoder, and what ought to be heard."""
+
+    def __init__(self, most_s: float) -> None:
+        self.backlog, self.decoder = Backlog(most_s), FakeDecoder()
+        self.heard = b""
+        self.fed: list[tuple[int, float]] = []
+        self.length = 0.0
+        self.dropped_s = 0.0
+        self.backlog.configure(CONFIG)
+
+    def feed(self, count: int, config: bytes = CONFIG) -> None:
+        self.backlog.configure(config)
+        for _ in range(count):
+            self.fed.append((len(self.fed) + 1, LENGTHS[config]))
+            self.dropped_s += self.backlog.add(body(len(self.fed)))
+
+    def take(self, count: int) -> None:
+        for _ in range(count):
+            if frame := self.backlog.take():
+                self.decoder.take(frame)
+
+    def give(self, most_bytes: int) -> None:
+        for pcm in self.backlog.receive(self.decoder.give(most_bytes)):
+            assert pcm
+            assert len(pcm) % 2 == 0
+            self.heard += pcm
+
+    def die(self, *, blame_audio: bool = False) -> None:
+        self.decoder = FakeDecoder()
+        self.dropped_s += self.backlog.restart(blame_audio=blame_audio)
+
+    def finish(self) -> list[int]:
+        """Return the number at each sample that was heard."""
+        while frame := self.backlog.take():
+            self.decoder.take(frame)
+        self.decoder.keeps = 0
+        self.give(1 << 30)
+        self.heard += b"".join(self.backlog.finish())
+        return array.array("h", self.heard).tolist()
+
+    def expected(self) -> list[int]:
+        """Return each frame's number at each sample of its own."""
+        samples: list[int] = []
+        at = 0.0
+        for number, length in self.fed:
+            at += length
+            samples += [number] * (round(at) - len(samples))
+        return samples
+
+
+actions = st.lists(
+    st.one_of(
+        st.tuples(st.just("feed"), st.integers(1, 8), st.sampled_from([SHORT, SHORTER])),
+        st.tuples(st.just("take"), st.integers(1, 12)),
+        st.tuples(st.just("give"), st.integers(1, 1_000)),
+        st.tuples(st.just("die")),
+    ),
+    max_size=25,
+)
+
+
+@given(actions)
+def test_whatever_dies_everything_comes_out_once_and_in_its_place(
+    steps: list[tuple[object, ...]],
+) -> None:
+    world = World(most_s=1e6)
+    for step, *arguments in steps:
+        getattr(world, str(step))(*arguments)
+    assert world.finish() == world.expected()
+    assert world.backlog.held_s == 0
+    assert world.dropped_s == 0
+
+
+@given(actions, st.sampled_from([0.02, 0.05]))
+def test_what_does_not_fit_becomes_silence_and_the_rest_keeps_its_place(
+    steps: list[tuple[object, ...]], most_s: float
+) -> None:
+    world = World(most_s)
+    for step, *arguments in steps:
+        getattr(world, str(step))(*arguments)
+        assert 0 <= world.backlog.held_s <= 2 * most_s
+    heard, expected = world.finish(), world.expected()
+    assert len(heard) == len(expected)
+    assert all(ours in (0, right) for ours, right in zip(heard, expected, strict=True))
+    # A frame given up while a decoder had it may still have come out.
+    assert heard.count(0) <= round(world.dropped_s * 16_000)
+
+
+def test_a_new_decoder_runs_up_with_the_frame_that_came_out_last() -> None:
+    world = World(most_s=10)
+    world.feed(5)
+    world.take(5)
+    world.give(2 * 1_000)  # two frames and a bit
+    world.die()
+    world.take(9)
+    assert [frame.body for frame in world.decoder.taken] == [body(n) for n in (2, 3, 4, 5)]
+
+
+def test_a_decoder_that_dies_twice_at_one_place_is_spared_what_is_there() -> None:
+    world = World(most_s=10)
+    world.feed(10)
+    world.take(10)
+    world.give(2 * 1_000)
+    world.die(blame_audio=True)
+    assert world.dropped_s == 0
+    world.take(10)
+    world.die(blame_audio=True)
+    assert world.dropped_s == pytest.approx(0.1, abs=0.024)
+    world.take(10)
+    assert [frame.body for frame in world.decoder.taken] == [body(n) for n in (2, 8, 9, 10)]
+
+
+def test_a_decoder_that_was_killed_twice_at_one_place_gets_everything_again() -> None:
+    world = World(most_s=10)
+    world.feed(10)
+    for _ in range(3):
+        world.take(10)
+        world.die()
+    assert world.dropped_s == 0
+    assert world.finish() == world.expected()
+
+
+def test_what_a_decoder_swallows_does_not_keep_new_audio_out() -> None:
+    world = World(most_s=0.1)
+    for _ in range(20):
+        world.feed(1)
+        world.take(1)
+    assert len(world.decoder.taken) == 20
+    assert world.dropped_s == pytest.approx(20 * 1024 / 44_100 - 0.1, abs=0.024)
+
+
+def test_a_frame_that_was_given_up_leaves_silence() -> None:
+    world = World(most_s=10)
+    world.feed(3)
+    world.take(2)
+    world.decoder = FakeDecoder(inside=world.decoder.inside[: 2 * world.decoder.taken[0].samples])
+    world.decoder.keeps = 0
+    world.give(1 << 20)
+    world.backlog.resume()
+    heard, expected = world.finish(), world.expected()
+    assert heard == [0 if number == 2 else number for number in expected]
+
+
+def test_long_silence_comes_in_pieces_of_a_second() -> None:
+    backlog = Backlog(most_s=0.1)
+    backlog.configure(CONFIG)
+    for _ in range(200):
+        backlog.add(body(1))
+    assert [len(pcm) for pcm in backlog.finish()] == [32_000] * 4 + [20_608]
+
+
+def test_frames_before_a_configuration_and_empty_ones_take_no_time() -> None:
+    backlog = Backlog(most_s=10)
+    backlog.add(body(1))
+    backlog.configure(CONFIG)
+    backlog.add(b"\xaf\x01")
+    backlog.add(b"")
+    assert backlog.take() is None
+    with pytest.raises(ValueError, match="cut short"):
+        backlog.configure(b"\xaf\x00\x12")
+    backlog.add(body(1))
+    assert backlog.take() == Frame(CONFIG, body(1), 0, 372)
