@@ -1,0 +1,253 @@
+"""One socket of an STT session, from open to closed: it sends, receives, and watches both."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from realtime_core.logs import get_logger
+from realtime_core.metrics import Metrics
+from realtime_core.stt import wire
+from realtime_core.stt.config import Waits
+from realtime_core.stt.feed import Feed
+from realtime_core.stt.leg import Leg
+from realtime_core.stt.verdicts import ABNORMAL_CLOSURE, Cut
+from realtime_core.stt.wire import AudioAck, SpeechMessage, TranscriptMessage
+
+Heard = TranscriptMessage | SpeechMessage | AudioAck
+
+
+@dataclass(slots=True)
+class SttSession:
+    """One STT session as the bridge follows it over its sockets.
+
+    Attributes:
+        url: Where its sockets go; carries a token.
+        began_at: When it was given out, on the event loop's clock.
+        finals: Ids of the utterances whose final has come.
+        sockets: How many were opened.
+        ending: It gets no more audio.
+        stop_sent: ``stop_recording`` went out over some socket.
+        stop_taken: The provider has shown that it got it.
+    """
+
+    id: str
+    url: str = field(repr=False)
+    leg: Leg
+    began_at: float
+    finals: set[str] = field(default_factory=set)
+    sockets: int = 0
+    ending: bool = False
+    stop_sent: bool = False
+    stop_taken: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """How a socket ended.
+
+    Attributes:
+        code: The provider's close code, 1006 if it sent none.
+        cut: Why we hung up, if it was us.
+    """
+
+    code: int
+    cut: Cut | None = None
+
+
+class Connection:
+    """A socket that is open. :meth:`run` is its life.
+
+    Args:
+        hear: Takes what was heard, and each sign that audio is taken, from the receive loop.
+    """
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        stt: SttSession,
+        feed: Feed,
+        hear: Callable[[SttSession, Heard], None],
+        *,
+        waits: Waits,
+        metrics: Metrics,
+    ) -> None:
+        self._socket, self._stt, self._feed, self._hear = socket, stt, feed, hear
+        self._waits, self._metrics = waits, metrics
+        self._log = get_logger("stt").bind(stt_session=stt.id)
+        self._closed: Closed | None = None
+        self._opened_at = self._sent_at = self._waiting_since = _now()
+        self._stop_sent_at: float | None = None
+
+    async def run(self) -> Closed:
+        """Return when the socket is closed. Cancelled, it says goodbye first, briefly."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                helpers = [tasks.create_task(self._send()), tasks.create_task(self._watch())]
+                code = await self._receive()
+                for helper in helpers:
+                    helper.cancel()
+        except asyncio.CancelledError:
+            await self._farewell()
+            raise
+        finally:
+            self._socket.transport.abort()
+            await self._socket.wait_closed()
+        return self._closed or Closed(code)
+
+    # Out.
+
+    async def _send(self) -> None:
+        try:
+            await self._settle()
+            while not self._may_stop():
+                if not await self._send_audio(self._feed.take):
+                    await self._feed.changed()
+            self._stt.stop_sent = True
+            self._stop_sent_at = _now()
+            await self._socket.send(wire.STOP_RECORDING)
+        except ConnectionClosed:
+            pass  # the receiver knows why
+
+    def _may_stop(self) -> bool:
+        return self._stt.ending or (self._feed.ended and not self._feed.timeline.unsent_bytes)
+
+    async def _send_audio(self, take: Callable[[], bytes]) -> bool:
+        if not self._stt.leg.in_flight_bytes:
+            self._waiting_since = _now()
+        chunk = take()
+        if chunk:
+            self._sent_at = _now()
+            await self._socket.send(chunk)
+        return bool(chunk)
+
+    async def _settle(self) -> None:
+        """After a resume, learn how much of what was in flight the provider has got."""
+        if self._stt.leg.settled:
+            return
+        await self._socket.send(wire.EMPTY_CHUNK)
+        try:
+            async with asyncio.timeout(self._waits.probe_s):
+                await self._settled()
+        except TimeoutError:
+            await self._send_audio(self._feed.take_probe)
+            await self._settled()
+
+    async def _settled(self) -> None:
+        while not self._stt.leg.settled:
+            await self._feed.changed()
+
+    # In.
+
+    async def _receive(self) -> int:
+        """Take messages until there is no socket any more; return its close code."""
+        try:
+            while True:
+                self._take(wire.parse(await self._socket.recv(decode=False)))
+        except ConnectionClosed as exc:
+            return ABNORMAL_CLOSURE if exc.rcvd is None else exc.rcvd.code
+
+    def _take(self, message: wire.Message) -> None:
+        self._metrics.stt_messages.labels(wire.message_type(message)).inc()
+        match message:
+            case TranscriptMessage() | SpeechMessage():
+                self._hear(self._stt, message)
+            case AudioAck():
+                self._acknowledged(message)
+            case wire.AudioRefused(reason=reason):
+                self._refused(reason)
+            case wire.StopAck():
+                self._stop_taken()
+            case wire.ErrorMessage(reason=reason):
+                self._log.warning("Gladia reports an error", reason=reason)
+            case wire.Unused() | wire.Unknown() | wire.Malformed():
+                pass  # counted
+            case _:
+                assert_never(message)
+
+    def _acknowledged(self, ack: AudioAck) -> None:
+        if self._closed is not None:
+            return  # after a refused chunk the provider's count is no longer ours
+        leg = self._stt.leg
+        was_settled, faults = leg.settled, leg.clock_fault_bytes
+        self._waiting_since = _now()
+        self._feed.acknowledge(ack.start, ack.end, _now())
+        if leg.clock_fault_bytes != faults:
+            self._log.error("Gladia lost audio that it had acknowledged", count=ack.start)
+        if leg.settled and not was_settled:
+            self._feed.notify()
+        self._hear(self._stt, ack)
+
+    def _refused(self, reason: str) -> None:
+        self._log.warning("Gladia refused audio", reason=reason)
+        if self._stt.stop_sent and not self._stt.leg.settled:
+            # Refused because the stop of an earlier socket had arrived, and so all before it.
+            self._stop_taken()
+        else:
+            # A chunk is missing in the middle: all that follows would be dated too early.
+            self._cut(Cut.REFUSED)
+
+    def _stop_taken(self) -> None:
+        """The provider has the stop, and with it all the audio before."""
+        self._stt.stop_taken = True
+        self._feed.delivered(_now())
+        self._feed.notify()
+
+    # Watching.
+
+    async def _watch(self) -> None:
+        while not self._is_drained_out():
+            await asyncio.sleep(self._waits.tick_s)
+            self._look()
+        self._closed = Closed(ABNORMAL_CLOSURE, Cut.DRAIN_TIMEOUT)
+        await self._farewell()
+
+    def _look(self) -> None:
+        now, leg, waits = _now(), self._stt.leg, self._waits
+        if self._feed.timeline.has_hole:
+            self._cut(Cut.OVERFLOW)
+        elif not leg.settled:
+            if now - self._opened_at > waits.settle_s:
+                self._cut(Cut.UNSETTLED)
+        elif leg.in_flight_bytes and now - self._waiting_since > waits.ack_s:
+            self._cut(Cut.ACK_TIMEOUT)
+        elif not self._stt.ending and self._is_time_for_another(now):
+            self._stt.ending = True
+            self._feed.notify()
+
+    def _is_drained_out(self) -> bool:
+        """Whether the provider had its time to finish."""
+        return self._stop_sent_at is not None and _now() - self._stop_sent_at > self._waits.drain_s
+
+    def _is_time_for_another(self, now: float) -> bool:
+        """Whether this STT session is idle, which the provider punishes, or getting too old."""
+        if now - self._sent_at > self._waits.idle_s:
+            return True
+        overtime_s = now - self._stt.began_at - self._waits.max_session_s
+        quiet = self._feed.timeline.quiet
+        return overtime_s > (0 if quiet else self._waits.rotate_grace_s)
+
+    def _cut(self, cut: Cut) -> None:
+        """Hang up without the courtesies, which a dead link would not answer."""
+        if self._closed is None:
+            self._closed = Closed(ABNORMAL_CLOSURE, cut)
+        self._socket.transport.abort()
+
+    async def _farewell(self) -> None:
+        """End the STT session, lest it hold one of the account's places; bounded."""
+        try:
+            async with asyncio.timeout(self._waits.farewell_s):
+                if not self._stt.stop_sent:
+                    await self._socket.send(wire.STOP_RECORDING)
+                await self._socket.close()
+        except (TimeoutError, ConnectionClosed):
+            pass  # it goes the hard way
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
