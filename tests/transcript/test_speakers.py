@@ -1,0 +1,156 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime_core.model import ROOM_SPEAKER, SpeakerSample
+from realtime_core.transcript.speakers import MOST_IDENTITIES, SpeakerSource, SpeakerTimeline
+
+
+def reports(identity: str, *times_s: float, name: str | None = None) -> list[SpeakerSample]:
+    return [SpeakerSample(identity, name or identity.title(), at_s) for at_s in times_s]
+
+
+def timeline(*samples: SpeakerSample, lag_s: float = 0.0, hold_s: float = 1.5) -> SpeakerTimeline:
+    speakers = SpeakerTimeline(lag_s=lag_s, hold_s=hold_s)
+    for sample in samples:
+        speakers.report(sample)
+    return speakers
+
+
+def test_the_most_overlap_wins_and_its_share_is_the_confidence() -> None:
+    speakers = timeline(*reports("alice", 0, 0.5, 1), *reports("bob", 2, 2.5, 3))
+    found, source = speakers.attribute(1, 3, now_s=3)
+    assert (found.speaker, found.speaker_id, source) == ("Bob", "bob", SpeakerSource.OVERLAP)
+    assert found.confidence == pytest.approx(0.5)
+
+
+def test_a_turn_reaches_one_report_beyond_its_last_sample() -> None:
+    speakers = timeline(*reports("alice", 10))
+    assert speakers.attribute(10.25, 10.75, now_s=60)[0].confidence == pytest.approx(0.5)
+    assert speakers.attribute(10.5, 11, now_s=60)[1] is SpeakerSource.ROOM
+
+
+def test_pauses_up_to_hold_do_not_end_a_turn() -> None:
+    one_turn = timeline(*reports("alice", 10, 11.5))
+    assert one_turn.attribute(10, 12, now_s=60)[0].confidence == pytest.approx(1)
+    two_turns = timeline(*reports("alice", 10, 11.6))
+    assert two_turns.attribute(10, 12.1, now_s=60)[0].confidence == pytest.approx(1 / 2.1)
+
+
+def test_samples_are_shifted_by_the_lag() -> None:
+    speakers = timeline(*reports("alice", 0, 1, 2), *reports("bob", 3, 4, 5), lag_s=2)
+    assert speakers.attribute(2, 4, now_s=5)[0].speaker == "Alice"
+    assert speakers.attribute(5, 7, now_s=7)[0].speaker == "Bob"
+
+
+def test_of_equals_the_turn_that_began_first_wins() -> None:
+    speakers = timeline(*reports("bob", 9.9, 10.4), *reports("alice", 10, 11, 12))
+    assert speakers.attribute(10, 10.9, now_s=12)[0].speaker == "Bob"
+    # A second each, but in binary fractions Alice's two halves sum to a little less.
+    speakers = timeline(*reports("bob", 14, 14.5), *reports("alice", 13.9, 15.9))
+    assert speakers.attribute(13, 17, now_s=17)[0].speaker == "Alice"
+
+
+def test_fallbacks_come_in_order() -> None:
+    speakers = timeline(*reports("alice", 100))
+    assert speakers.attribute(10, 12, now_s=101.5, stt_speaker="1")[1] is SpeakerSource.CURRENT
+    found, source = speakers.attribute(10, 12, now_s=101.6, stt_speaker="1")
+    assert (found.speaker, found.speaker_id, source) == ("1", "1", SpeakerSource.STT)
+    found, source = speakers.attribute(10, 12, now_s=101.6)
+    assert (found.speaker, found.speaker_id) == (ROOM_SPEAKER, ROOM_SPEAKER)
+    assert (found.confidence, source) == (None, SpeakerSource.ROOM)
+
+
+def test_current_is_who_was_reported_last_and_not_long_ago() -> None:
+    speakers = timeline(*reports("alice", 9, 10), *reports("bob", 10.5))
+    assert speakers.current(11) == ("bob", "Bob")
+    assert speakers.current(12.1) is None
+    assert timeline().current(0) is None
+
+
+def test_the_latest_name_wins_and_an_empty_one_never() -> None:
+    speakers = timeline(*reports("a:1", 10, name="Al"), *reports("a:1", 10.5, name="Alice"))
+    speakers.report(SpeakerSample("a:1", " ", 11))
+    assert speakers.current(11) == ("a:1", "Alice")
+    speakers.report(SpeakerSample("b:1", "", 12))
+    assert speakers.current(12) == ("b:1", "b:1")
+
+
+@pytest.mark.parametrize("at_s", [math.nan, math.inf, -math.inf])
+def test_a_sample_without_a_time_is_ignored(at_s: float) -> None:
+    speakers = timeline(SpeakerSample("alice", "Alice", at_s), SpeakerSample("", "x", 1))
+    assert speakers.identities == 0
+
+
+@pytest.mark.parametrize("span", [(math.nan, 12.0), (10.0, math.inf), (12.0, 10.0), (11.0, 11.0)])
+def test_odd_times_are_attributed_all_the_same(span: tuple[float, float]) -> None:
+    speakers = timeline(*reports("alice", 10, 11, 12))
+    found, _ = speakers.attribute(*span, now_s=12)
+    assert found.speaker == "Alice"
+    assert found.confidence is None or 0 <= found.confidence <= 1
+
+
+def test_a_wrong_clock_harms_nobody_else() -> None:
+    speakers = timeline(*reports("alice", 10, 11), *reports("bob", 1e9))
+    assert speakers.attribute(10, 11, now_s=12)[0].speaker == "Alice"
+
+
+def test_old_turns_are_forgotten() -> None:
+    speakers = timeline(*reports("alice", 10))
+    assert speakers.attribute(10, 10.5, now_s=130)[1] is SpeakerSource.OVERLAP
+    assert speakers.attribute(10, 10.5, now_s=131)[1] is SpeakerSource.ROOM
+    assert speakers.identities == 0
+
+
+def test_of_too_many_identities_the_one_reported_longest_ago_goes() -> None:
+    names = [f"user{number}" for number in range(MOST_IDENTITIES)]
+    speakers = timeline(*(sample for name in names for sample in reports(name, 10)))
+    for sample in [*reports("user0", 10.5), *reports("late", 10.6)]:
+        speakers.report(sample)
+    assert speakers.identities == MOST_IDENTITIES
+    assert speakers.attribute(10, 11, now_s=11)[0].speaker_id == "user0"
+
+
+TIMES = st.floats(0, 60).map(lambda at_s: round(at_s, 2))
+SAMPLES = st.lists(
+    st.builds(SpeakerSample, st.sampled_from("abc"), st.just("Name"), TIMES), max_size=40
+)
+
+
+@given(SAMPLES, st.randoms(use_true_random=False), TIMES, st.floats(0, 10))
+def test_order_and_repetition_of_samples_do_not_matter(
+    samples: list[SpeakerSample], dice: object, start_s: float, length_s: float
+) -> None:
+    shuffled = [*samples, *samples[::2]]
+    dice.shuffle(shuffled)  # type: ignore[attr-defined]  # a random.Random
+    span = (start_s, start_s + length_s)
+    expected, source = timeline(*samples).attribute(*span, now_s=60)
+    found, found_source = timeline(*shuffled).attribute(*span, now_s=60)
+    assert (found, found_source) == (expected, source)
+    assert source is not SpeakerSource.OVERLAP or 0 < (expected.confidence or 0) <= 1
+
+
+@given(SAMPLES, st.floats(0, 60), st.floats(0.1, 10))
+def test_overlap_is_what_counting_finds(
+    samples: list[SpeakerSample], start_s: float, length_s: float
+) -> None:
+    """Compared with the definition, sampled every 10 ms."""
+    ticks = [start_s + length_s * (tick + 0.5) / 1000 for tick in range(1000)]
+    shares = {
+        name: sum(_is_speaking(samples, name, tick) for tick in ticks) / 1000 for name in "abc"
+    }
+    found, source = timeline(*samples).attribute(start_s, start_s + length_s, now_s=60)
+    if source is SpeakerSource.OVERLAP:
+        assert found.confidence == pytest.approx(shares[found.speaker_id], abs=0.05)
+        assert shares[found.speaker_id] >= max(shares.values()) - 0.05
+    else:
+        assert max(shares.values()) <= 0.01
+
+
+def _is_speaking(samples: list[SpeakerSample], name: str, at_s: float) -> bool:
+    times = [sample.at_s for sample in samples if sample.identity == name]
+    before = max((t for t in times if t <= at_s), default=-math.inf)
+    after = min((t for t in times if t > at_s), default=math.inf)
+    return at_s - before <= 0.5 or after - before <= 1.5
