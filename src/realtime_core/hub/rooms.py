@@ -1,0 +1,235 @@
+"""The hub: who listens to which session, and one pass over them per message.
+
+Nothing here waits. A message is encoded once and framed once, and every listener gets the
+same bytes. A listener that does not take them loses drafts, then its connection; why so is
+in ``docs/decisions/0004-the-hub-hangs-up-on-slow-viewers.md``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from realtime_core.errors import RequestError
+from realtime_core.hub import wire
+from realtime_core.hub.replay import CatchUp, Entry, Replay
+from realtime_core.hub.wire import CloseCode
+from realtime_core.metrics import Metrics
+from realtime_core.model import AudioGap, SessionState, Transcript
+
+
+class Listener(Protocol):
+    """What the hub needs of a connection, and no more. None of it calls the hub back."""
+
+    def buffered_bytes(self) -> int:
+        """Return how much was written and is not yet with the operating system."""
+
+    def write(self, frame: bytes) -> None:
+        """Hand bytes to the transport. Never waits, never raises."""
+
+    def hang_up(self, code: CloseCode) -> None:
+        """Close, after what was written, within a bounded time. Never waits, never raises."""
+
+
+class Room:
+    """One session's listeners and what they are given when they come."""
+
+    def __init__(self, slug: str, replay: Replay, state: SessionState) -> None:
+        self.slug, self.replay, self.state = slug, replay, state
+        # What may wait for each, in bytes.
+        self.limits: dict[Listener, int] = {}
+
+    def greet(
+        self,
+        listener: Listener,
+        limit: int,
+        since: int | None = None,
+        epoch: str | None = None,
+    ) -> CatchUp:
+        """Write ``ready``, count the listener in, and return what it was given."""
+        catch_up = self.replay.catch_up(since, epoch)
+        ready = wire.ReadyMessage(
+            session_slug=self.slug,
+            state=self.state.value,
+            epoch=self.replay.epoch,
+            seq=catch_up.seq,
+            drafts=[Raw(payload) for payload in catch_up.drafts],
+            history=[Raw(payload) for payload in catch_up.history],
+            recovered=UNSET if catch_up.recovered is None else catch_up.recovered,
+        )
+        frame = wire.frame(ready.encode())
+        # On top of the limit: a long history must not make a newcomer slow from the start.
+        self.limits[listener] = max(limit + len(frame), self.limits.get(listener, 0))
+        listener.write(frame)
+        return catch_up
+
+    def spread(self, frame: bytes) -> tuple[int, list[Listener]]:
+        """Write to all that keep up; return how many do, and those that do not."""
+        crowded = []
+        for listener, limit in self.limits.items():
+            # Not counting this frame: one that is larger than the limit is nobody's fault.
+            if listener.buffered_bytes() <= limit:
+                listener.write(frame)
+            else:
+                crowded.append(listener)
+        return len(self.limits) - len(crowded), crowded
+
+
+class Hub:
+    """Every session's room. All methods return at once.
+
+    Args:
+        viewer_buffer_bytes: What may wait for one viewer, beside its ``ready``, before it
+            gets nothing more. So a viewer that does not read costs this and one message.
+        history_size: Finals kept per session for late comers.
+    """
+
+    def __init__(
+        self, metrics: Metrics, *, viewer_buffer_bytes: int = 262_144, history_size: int = 200
+    ) -> None:
+        self._metrics = metrics
+        self._limit, self._history_size = viewer_buffer_bytes, history_size
+        self._rooms: dict[str, Room] = {}
+
+    def open(self, slug: str, epoch: str, state: SessionState, *, seq: int = 0) -> None:
+        """Make a room for a session that starts; nothing changes if it has this epoch.
+
+        Viewers of an earlier epoch stay, and get a new ``ready``.
+
+        Args:
+            seq: The last number already given in this epoch, when it is continued.
+        """
+        old = self._rooms.get(slug)
+        if old is not None and old.replay.epoch == epoch:
+            return
+        replay = Replay(epoch, history_size=self._history_size, seq=seq)
+        room = self._rooms[slug] = Room(slug, replay, state)
+        for listener in old.limits if old else ():
+            room.greet(listener, self._limit)
+
+    def publish(self, transcript: Transcript) -> int:
+        """Send a draft or final to its session's viewers; return how many it reached."""
+        room = self._rooms.get(transcript.session_slug)
+        if room is None:
+            return 0
+        message = wire.transcript_message(transcript, sent_at_ms=time.time_ns() // 1_000_000)
+        reached = self._deliver(room, message, transcript.seq, transcript.rev)
+        now = asyncio.get_running_loop().time()
+        self._metrics.ingest_broadcast_latency.observe(now - transcript.received_at)
+        return reached
+
+    def publish_payload(self, slug: str, payload: bytes) -> int:
+        """Send a transcript that another service posted; return how many viewers it reached.
+
+        A repeat (same utterance, same ``rev``) reaches nobody, as does what is of no open
+        session. What lacks a number, or has one that was already given, gets the next.
+
+        Raises:
+            RequestError: 400, it is no transcript of this session.
+        """
+        message = wire.parse_transcript(payload)
+        if message.session_slug != slug:
+            raise RequestError(400, "wrong_session", "it is of another session", "sessionSlug")
+        room = self._rooms.get(slug)
+        if room is None:
+            return 0
+        seq, rev = room.replay.seq + 1, room.replay.rev(message.utterance_id) + 1
+        if message.seq is not UNSET and message.seq >= seq:
+            seq = message.seq
+        if message.rev is not UNSET:
+            rev = message.rev
+        message = msgspec.structs.replace(message, seq=seq, rev=rev, ts=int(message.ts))
+        return self._deliver(room, message, seq, rev)
+
+    def status(self, slug: str, state: SessionState, reason: str) -> None:
+        """Tell viewers where the session stands now."""
+        room = self._rooms.get(slug)
+        if room is not None:
+            room.state = state
+            self._tell(
+                room, wire.StatusMessage(session_slug=slug, state=state.value, reason=reason)
+            )
+
+    def gap(self, slug: str, gap: AudioGap) -> None:
+        """Tell viewers that audio was lost."""
+        room = self._rooms.get(slug)
+        if room is not None:
+            self._tell(room, wire.gap_message(slug, gap))
+
+    def join(
+        self, slug: str, listener: Listener, *, since: int | None = None, epoch: str | None = None
+    ) -> None:
+        """Write ``ready`` to a listener and count it in; no message can fall between.
+
+        Raises:
+            RequestError: 404, the session is not open.
+        """
+        room = self._room(slug)
+        if listener not in room.limits:
+            self._metrics.viewers.inc()
+        recovered = room.greet(listener, self._limit, since, epoch).recovered
+        if recovered is not None:
+            self._metrics.viewer_resumes.labels("true" if recovered else "false").inc()
+
+    def leave(self, slug: str, listener: Listener) -> None:
+        """Count a listener out. May be called twice, and after it was hung up on."""
+        room = self._rooms.get(slug)
+        if room is not None and room.limits.pop(listener, None) is not None:
+            self._metrics.viewers.dec()
+
+    def close(self, slug: str) -> None:
+        """Forget a session that is over; its viewers are told ``ended`` and hung up on."""
+        room = self._rooms.get(slug)
+        if room is None:
+            return
+        if room.state is not SessionState.ENDED:
+            self.status(slug, SessionState.ENDED, "session ended")
+        self._hang_up(room, list(room.limits), CloseCode.NORMAL)
+        del self._rooms[slug]
+
+    def hang_up_all(self, code: CloseCode) -> None:
+        """Hang up on every viewer of every session; the rooms stay."""
+        for room in self._rooms.values():
+            self._hang_up(room, list(room.limits), code)
+
+    def viewers(self, slug: str) -> int:
+        """Return how many listen to a session."""
+        room = self._rooms.get(slug)
+        return len(room.limits) if room else 0
+
+    def _room(self, slug: str) -> Room:
+        try:
+            return self._rooms[slug]
+        except KeyError:
+            raise RequestError(
+                404, "unknown_session", "no such session is running", "sessionSlug"
+            ) from None
+
+    def _deliver(self, room: Room, message: wire.TranscriptMessage, seq: int, rev: int) -> int:
+        payload, final = message.encode(), message.is_final
+        if not room.replay.add(Entry(message.utterance_id, seq, rev, final, payload)):
+            return 0
+        (self._metrics.finals if final else self._metrics.drafts).inc()
+        began = time.perf_counter()
+        reached, crowded = room.spread(wire.frame(payload))
+        self._metrics.ws_broadcast_loop.observe(time.perf_counter() - began)
+        if final:
+            self._hang_up(room, crowded, CloseCode.TOO_SLOW)
+        elif crowded:
+            self._metrics.viewer_dropped.inc(len(crowded))
+        return reached
+
+    def _tell(self, room: Room, message: wire.ServerMessage) -> None:
+        _, crowded = room.spread(wire.frame(message.encode()))
+        self._hang_up(room, crowded, CloseCode.TOO_SLOW)
+
+    def _hang_up(self, room: Room, listeners: list[Listener], code: CloseCode) -> None:
+        for listener in listeners:
+            self.leave(room.slug, listener)
+            listener.hang_up(code)
+        if code is CloseCode.TOO_SLOW:
+            self._metrics.viewers_slow.inc(len(listeners))
