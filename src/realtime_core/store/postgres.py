@@ -1,0 +1,196 @@
+"""Finals in PostgreSQL: one statement a batch, safe to repeat, and bounded in time.
+
+Everything runs in short transactions and leaves nothing in the session, so that a pooler in
+transaction mode may lend us another connection each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import asyncpg
+
+from realtime_core.errors import StoreRejected
+from realtime_core.logs import get_logger
+from realtime_core.model import FinalRow
+from realtime_core.store.migrate import migrate
+from realtime_core.store.rows import COLUMNS, columns, row_of, storable
+from realtime_core.store.sqlstate import FOREIGN, Fault, fault_of, store_error
+
+log = get_logger("store")
+
+CLOSE_TIMEOUT_S = 5.0
+IDLE_S = 60.0
+"""An idle connection is given back; a firewall or pooler would cut it silently later."""
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+"""Seconds, seconds, probes, milliseconds; not every system has each."""
+
+_NAMES = ", ".join(COLUMNS)
+_ARRAYS = ", ".join(f"${i}::{type_}[]" for i, type_ in enumerate(COLUMNS.values(), 1))
+_UPDATES = ", ".join(f"{name} = excluded.{name}" for name in COLUMNS)
+INSERT = (
+    f"INSERT INTO transcripts ({_NAMES}) SELECT * FROM unnest({_ARRAYS})"
+    f" ON CONFLICT (session_slug, utterance_id) DO UPDATE SET {_UPDATES}, stored_at = now()"
+    " WHERE excluded.rev > transcripts.rev"
+)
+# A session's numbering starts anew with each epoch, so time orders, and `seq` only selects.
+FINALS = (
+    f"SELECT {_NAMES} FROM transcripts"
+    " WHERE session_slug = $1 AND ($2::bigint IS NULL OR seq > $2)"
+    " ORDER BY started_at, seq LIMIT $3"
+)
+LAST_FINALS = (
+    f"SELECT {_NAMES} FROM transcripts"
+    " WHERE session_slug = $1 ORDER BY started_at DESC, seq DESC LIMIT $2"
+)
+LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM transcripts WHERE session_slug = $1"
+
+
+class PostgresStore:
+    """A pool of connections to PostgreSQL, and what we ask of it.
+
+    Entering connects to nothing: the database may come later. The table is made, or brought
+    up to date, by the first call that gets through. Every method takes at most about twice
+    ``command_timeout_s`` and raises :class:`StoreUnavailable` when the database is not
+    there. Neither logs nor errors show the DSN or a row.
+
+    Args:
+        statement_cache: Whether to prepare statements once per connection; not behind a
+            pooler in transaction mode.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        pool_size: int = 4,
+        command_timeout_s: float = 10.0,
+        statement_cache: bool = False,
+    ) -> None:
+        self._dsn, self._pool_size = dsn, pool_size
+        self._timeout_s, self._cached = command_timeout_s, 100 if statement_cache else 0
+        self._pool: Any = None
+        self._migrated = False
+        self._migrating = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore migrated={self._migrated}>"
+
+    async def __aenter__(self) -> Self:
+        self._pool = await asyncpg.create_pool(
+            self._dsn,
+            min_size=0,
+            max_size=self._pool_size,
+            max_inactive_connection_lifetime=IDLE_S,
+            statement_cache_size=self._cached,
+            command_timeout=self._timeout_s,
+            timeout=self._timeout_s,
+            init=_notice_dead_peers,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pool, self._pool = self._pool, None
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await pool.close()
+        except FOREIGN:  # it has been terminated, as it is when we are cancelled
+            log.warning("Database connections did not close in time and were cut")
+
+    async def insert(self, rows: Sequence[FinalRow]) -> None:
+        """Store ``rows`` together or not at all; an older ``rev`` never replaces a newer one.
+
+        Raises:
+            StoreUnavailable: Perhaps nothing was stored; the same rows may be given again.
+            StoreRejected: At least one of the rows can never be stored.
+        """
+        if not rows:
+            return
+        try:
+            values = columns(storable(rows))
+        except ValueError as exc:
+            raise StoreRejected(str(exc)) from exc
+        async with self._transaction() as connection:
+            await connection.execute(INSERT, *values)
+
+    async def finals(
+        self, slug: str, *, after: int | None = None, limit: int
+    ) -> Sequence[FinalRow]:
+        """Return a session's first finals in the order they were spoken, after a ``seq``."""
+        async with self._transaction() as connection:
+            return [row_of(each) for each in await connection.fetch(FINALS, slug, after, limit)]
+
+    async def last_finals(self, slug: str, limit: int) -> Sequence[FinalRow]:
+        """Return a session's last finals in the order they were spoken."""
+        async with self._transaction() as connection:
+            found = await connection.fetch(LAST_FINALS, slug, limit)
+            return [row_of(each) for each in reversed(found)]
+
+    async def last_seq(self, slug: str) -> int:
+        """Return the highest ``seq`` stored for a session; 0 if there is none."""
+        async with self._transaction() as connection:
+            return int(await connection.fetchval(LAST_SEQ, slug))
+
+    async def ping(self) -> None:
+        """Return if the database answers and has our table."""
+        async with self._transaction() as connection:
+            await connection.execute("SELECT 1")
+
+    async def migrate(self) -> None:
+        """Make the table, or bring it up to date; other calls do so when it is due."""
+        async with self._migrating:
+            if not self._migrated:
+                async with self._borrowed() as connection:
+                    await migrate(connection)
+                self._migrated = True
+                log.info("Database is ready")
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Any]:
+        if not self._migrated:
+            await self.migrate()
+        async with self._borrowed() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncIterator[Any]:
+        """Run one transaction on a connection of the pool, and turn its errors into ours."""
+        try:
+            async with (
+                # Around the steps, each of which is bounded already: a slow peer adds up.
+                asyncio.timeout(2 * self._timeout_s),
+                # This is also the time-out of giving it back, which asks the server.
+                self._pool.acquire(timeout=self._timeout_s) as connection,
+                # Even for reading: without one, a pooler may send the parse of a statement
+                # to one server and its execution to another.
+                connection.transaction(),
+            ):
+                yield connection
+        except FOREIGN as exc:
+            error = store_error(exc)
+            if fault_of(exc) is Fault.SETUP:
+                self._migrated = False  # perhaps it is another database now, and empty
+                log.error("Database refuses us: check DATABASE_URL", error=str(error))  # noqa: TRY400
+            # The cause may quote the row, or the DSN.
+            raise error from None
+
+
+async def _notice_dead_peers(connection: Any) -> None:
+    """Have the kernel find out when the peer is gone without a word; asyncpg does not."""
+    peer = connection._transport.get_extra_info("socket")
+    if peer.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if hasattr(socket, name):
+            peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
