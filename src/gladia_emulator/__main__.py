@@ -1,0 +1,5 @@
+"""``python -m gladia_emulator``."""
+
+from gladia_emulator.cli import app
+
+app(prog_name="gladia-emulator")
