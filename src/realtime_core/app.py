@@ -1,0 +1,239 @@
+"""Starts every part in order, and stops them in reverse.
+
+Start: the store, the hub and the registry, RTMP, web. Stop: :meth:`Service.drain`, then
+the reverse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+from aiohttp import web
+
+from realtime_core.access import Gate
+from realtime_core.aio import TaskSet, persevere
+from realtime_core.errors import may_retry
+from realtime_core.hub.rooms import Hub
+from realtime_core.logs import get_logger
+from realtime_core.metrics import Metrics
+from realtime_core.parts import (
+    Storage,
+    addresses,
+    decoder_factory,
+    make_registry,
+    make_stages,
+    open_storage,
+    outlets,
+    token_keys,
+)
+from realtime_core.registry import Registry
+from realtime_core.rtmp.server import RtmpServer
+from realtime_core.settings import Settings
+from realtime_core.urls import WILDCARDS, reachable, rtmp_url, websocket_url
+from realtime_core.web.control import Control, ControlRoutes, Urls
+from realtime_core.web.health import HealthRoutes
+from realtime_core.web.live import LiveRoutes
+from realtime_core.web.pages import PageRoutes, static_files
+from realtime_core.web.routes import Routes, application
+from realtime_core.web.stored import BroadcastRoutes, StoredRoutes
+
+LAG_EVERY_S = 0.5
+FLUSH_TIMEOUT_S = 5.0
+READ_FLUSH_TIMEOUT_S = 1.0
+WEB_CLOSE_S = 2.0
+
+log = get_logger("app")
+
+
+@dataclass
+class Service:
+    """The running service.
+
+    Attributes:
+        posting: What carries transcripts elsewhere; empty in direct mode.
+        live: The viewers' connections, once web is open.
+        port: Where HTTP listens; differs from the setting when that was 0.
+    """
+
+    settings: Settings
+    metrics: Metrics
+    hub: Hub
+    storage: Storage | None
+    registry: Registry
+    rtmp: RtmpServer
+    posting: AsyncExitStack
+    live: LiveRoutes | None = None
+    port: int = 0
+    is_draining: bool = False
+
+    @property
+    def rtmp_port(self) -> int:
+        """Where RTMP listens."""
+        return self.rtmp.port
+
+    @property
+    def url(self) -> str:
+        """Where this machine reaches the service."""
+        return f"http://{reachable(self.settings.host)}:{self.port}"
+
+    def degraded(self) -> list[str]:
+        """Return why the service works less well than it should."""
+        if self.storage is not None and self.storage.is_behind:
+            return ["the database does not answer; finals wait in the journal"]
+        return []
+
+    async def drain(self) -> None:
+        """End all sessions with what was said in them transcribed, shown and stored.
+
+        Nothing new starts. What cannot be stored in time stays in the journal.
+        """
+        self.is_draining = True
+        log.info("Stopping", sessions=len(self.registry))
+        await self.rtmp.stop_listening()
+        await self.registry.drain(self.settings.stop_grace_s)
+        await self.posting.aclose()
+        if self.storage is not None:
+            await self.storage.writer.flush(FLUSH_TIMEOUT_S)
+        if self.live is not None:
+            await self.live.close()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Service]:
+    """Run the service for the length of a block.
+
+    Raises:
+        ConfigurationError: Something is missing that only the operator can mend.
+        OSError: A port is taken.
+    """
+    async with AsyncExitStack() as stack:
+        service = await _start(settings, stack)
+        log.info("Ready", url=service.url, rtmp_port=service.rtmp_port)
+        yield service
+
+
+async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
+    metrics = Metrics()
+    decoder = await decoder_factory(settings, metrics)
+    storage = await open_storage(settings, metrics, stack)
+    http = await stack.enter_async_context(aiohttp.ClientSession())
+    hub = Hub(
+        metrics,
+        viewer_buffer_bytes=settings.viewer_buffer_bytes,
+        history_size=settings.history_size,
+    )
+    ways = outlets(settings, metrics, http, hub, storage)
+    posting = await stack.enter_async_context(AsyncExitStack())
+    if ways.broadcaster is not None:
+        await posting.enter_async_context(ways.broadcaster)
+    stages = make_stages(settings, metrics, http, hub, decoder, ways)
+    registry = make_registry(settings, metrics, hub, stages)
+    stack.push_async_callback(registry.drain, 0)
+    rtmp = await stack.enter_async_context(_rtmp_server(settings, metrics, registry))
+    service = Service(settings, metrics, hub, storage, registry, rtmp, posting)
+    service.port = await _open_web(service, stack)
+    tasks = TaskSet("app")
+    stack.push_async_callback(tasks.close)
+    _ = tasks.start(registry.watch(), "watch")
+    _ = tasks.start(_measure_lag(metrics), "lag")
+    if storage is not None:
+        _ = tasks.start(_reach_database(storage), "database")
+    return service
+
+
+def _rtmp_server(settings: Settings, metrics: Metrics, registry: Registry) -> RtmpServer:
+    return RtmpServer(
+        registry,
+        metrics,
+        port=settings.rtmp_internal_port,
+        addresses=addresses(settings.host),
+        max_connections=settings.rtmp_max_connections,
+    )
+
+
+async def _open_web(service: Service, stack: AsyncExitStack) -> int:
+    settings = service.settings
+    app = application(await _web_parts(service))
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=WEB_CLOSE_S)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    host = None if settings.host in WILDCARDS else settings.host
+    await web.TCPSite(runner, host, settings.port).start()
+    port: int = runner.addresses[0][1]
+    return port
+
+
+async def _web_parts(service: Service) -> list[Routes]:
+    settings, storage = service.settings, service.storage
+    gate = Gate(token_keys(settings))
+    control = Control(service.registry, service.hub, _urls(service))
+    secret, token = settings.internal_secret, settings.metrics_token
+    service.live = LiveRoutes(
+        service.hub,
+        control,
+        gate,
+        service.metrics,
+        allowed_origins=settings.allowed_origins,
+        max_viewers=settings.max_viewers,
+    )
+
+    async def flush() -> None:
+        if storage is not None:
+            await storage.writer.flush(READ_FLUSH_TIMEOUT_S)
+
+    return [
+        ControlRoutes(control, gate),
+        service.live,
+        StoredRoutes(gate, storage.table if storage else None, flush),
+        BroadcastRoutes(service.hub, secret.get_secret_value() if secret else None),
+        HealthRoutes(
+            service.metrics,
+            is_draining=lambda: service.is_draining,
+            degraded=service.degraded,
+            refresh=service.registry.refresh_metrics,
+            metrics_token=token.get_secret_value() if token else None,
+        ),
+        PageRoutes(await asyncio.to_thread(static_files)),
+    ]
+
+
+def _urls(service: Service) -> Urls:
+    settings = service.settings
+    secret = settings.rtmp_key_secret
+
+    def rtmp(slug: str) -> str:
+        return rtmp_url(
+            settings.rtmp_host or settings.railway_tcp_proxy_domain or settings.host,
+            settings.rtmp_external_port or settings.railway_tcp_proxy_port or service.rtmp_port,
+            slug,
+            secret.get_secret_value() if secret else None,
+        )
+
+    def websocket(slug: str) -> str:
+        domain = settings.railway_public_domain
+        base = settings.public_url or (f"https://{domain}" if domain else service.url)
+        return websocket_url(base, slug)
+
+    return Urls(rtmp, websocket)
+
+
+async def _reach_database(storage: Storage) -> None:
+    """Make the table now, so that an operator sees at start whether the database answers."""
+
+    async def reach() -> bool:
+        await storage.table.migrate()
+        return True
+
+    await persevere(reach, may_retry=may_retry, what="reach the database")
+
+
+async def _measure_lag(metrics: Metrics) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_EVERY_S
+        await asyncio.sleep(LAG_EVERY_S)
+        metrics.loop_lag.observe(max(loop.time() - due, 0.0))

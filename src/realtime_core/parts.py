@@ -1,0 +1,230 @@
+"""How the parts of the service are made from the settings; ``app`` puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from realtime_core.access import TokenKeys
+from realtime_core.captioner import Captioner
+from realtime_core.decode.ffmpeg import FfmpegDecoder
+from realtime_core.decode.inprocess import InprocessDecoder
+from realtime_core.decode.locate import locate
+from realtime_core.hub.post import HttpBroadcaster
+from realtime_core.hub.rooms import Hub
+from realtime_core.logs import get_logger
+from realtime_core.metrics import Metrics
+from realtime_core.model import FinalRow, Transcript
+from realtime_core.registry import Registry, Rules
+from realtime_core.session import Decoder, Session, SessionOptions, Stages, Waits
+from realtime_core.settings import Settings
+from realtime_core.store.embedded import EmbeddedPostgres
+from realtime_core.store.journal import Journal
+from realtime_core.store.postgres import PostgresStore
+from realtime_core.store.writer import Writer
+from realtime_core.stt.config import GladiaConfig
+from realtime_core.stt.gladia import GladiaBridge
+from realtime_core.urls import WEBSOCKET_PATH, WILDCARDS, reachable
+
+BEHIND_AFTER_S = 15.0
+
+MakeDecoder = Callable[[str], Decoder]
+
+log = get_logger("app")
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Where finals go: through the writer and its journal to the table."""
+
+    table: PostgresStore
+    journal: Journal
+    writer: Writer
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether finals have been waiting for longer than a batch ever takes."""
+        return self.journal.oldest_age > BEHIND_AFTER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """Where transcripts go.
+
+    Attributes:
+        publish: To viewers; ours, or another service's.
+        store: To the table.
+        broadcaster: What carries them to another service, to be entered; None when direct.
+    """
+
+    publish: Callable[[Transcript], object]
+    store: Callable[[FinalRow], object]
+    broadcaster: HttpBroadcaster | None
+
+
+async def decoder_factory(settings: Settings, metrics: Metrics) -> MakeDecoder:
+    """Return what makes a session's decoder.
+
+    Raises:
+        ConfigurationError: There is no FFmpeg, or no PyAV.
+    """
+    if settings.decoder == "inprocess":
+        async with InprocessDecoder(metrics, session="-"):
+            pass  # so that a missing PyAV is told now, and not by each session
+        return lambda slug: InprocessDecoder(metrics, session=slug)
+    found = await locate(settings.ffmpeg_path)
+    log.info("Using FFmpeg", path=found.path, version=found.version)
+    return lambda slug: FfmpegDecoder(
+        found.path,
+        metrics,
+        session=slug,
+        retries=settings.ffmpeg_retries,
+        retry_delay_s=settings.ffmpeg_retry_delay_s,
+    )
+
+
+async def open_storage(
+    settings: Settings, metrics: Metrics, stack: AsyncExitStack
+) -> Storage | None:
+    """Open the journal and the way to PostgreSQL; None when nothing is stored.
+
+    Raises:
+        ConfigurationError: The embedded PostgreSQL is missing, or the journal is in use.
+    """
+    if not settings.stores:
+        log.warning("Nothing is stored (DATABASE_URL=none)")
+        return None
+    await asyncio.to_thread(_make_folder, settings.data_dir)
+    if settings.database_url is not None:
+        dsn = settings.database_url.get_secret_value()
+    else:
+        dsn = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir / "postgres"))
+    table = await stack.enter_async_context(
+        PostgresStore(
+            dsn,
+            pool_size=settings.database_pool_size,
+            statement_cache=settings.database_statement_cache,
+        )
+    )
+    journal = Journal(settings.data_dir / "journal.sqlite", max_bytes=settings.journal_max_bytes)
+    rows, wait_s = settings.batch_max_rows, settings.batch_max_wait_s
+    writer = Writer(table, journal, metrics, max_rows=rows, max_wait_s=wait_s)
+    return Storage(table, journal, await stack.enter_async_context(writer))
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
+def outlets(
+    settings: Settings,
+    metrics: Metrics,
+    http: aiohttp.ClientSession,
+    hub: Hub,
+    storage: Storage | None,
+) -> Outlets:
+    """Return where transcripts go."""
+    store = storage.writer.accept if storage is not None else _forget
+    secret = settings.internal_secret
+    if settings.realtime_broadcast_mode == "direct" or secret is None:
+        return Outlets(hub.publish, store, None)
+    own = f"http://{reachable(settings.host)}:{settings.port}{WEBSOCKET_PATH}/broadcast"
+    url = settings.realtime_broadcast_url or own
+    broadcaster = HttpBroadcaster(url, secret.get_secret_value(), http, metrics)
+    return Outlets(broadcaster.publish, store, broadcaster)
+
+
+def _forget(_row: FinalRow) -> None:
+    """Where finals go when nothing is stored."""
+
+
+def make_registry(settings: Settings, metrics: Metrics, hub: Hub, stages: Stages) -> Registry:
+    """Return the registry, whose sessions are made of ``stages``."""
+    waits = Waits(settings.publish_grace_s, settings.session_idle_timeout_s)
+    secret = settings.rtmp_key_secret
+    return Registry(
+        build=lambda slug, epoch, options: Session(slug, epoch, stages, waits, options),
+        opened=lambda session: hub.open(session.slug, session.epoch, session.state),
+        closed=lambda session: hub.close(session.slug),
+        metrics=metrics,
+        rules=Rules(
+            max_sessions=settings.max_sessions,
+            auto_start=settings.auto_start,
+            rtmp_key_secret=secret.get_secret_value() if secret else None,
+        ),
+    )
+
+
+def make_stages(
+    settings: Settings,
+    metrics: Metrics,
+    http: aiohttp.ClientSession,
+    hub: Hub,
+    decoder: MakeDecoder,
+    ways: Outlets,
+) -> Stages:
+    """Return what sessions are made of."""
+
+    def captioner(slug: str) -> Captioner:
+        return Captioner(
+            slug,
+            publish=ways.publish,
+            store=ways.store,
+            metrics=metrics,
+            draft_timeout_s=settings.draft_timeout_s,
+            speaker_lag_s=settings.speaker_lag_ms / 1000,
+        )
+
+    def stt(slug: str, options: SessionOptions) -> GladiaBridge:
+        return GladiaBridge(
+            _gladia_config(settings, options),
+            metrics,
+            http,
+            session=slug,
+            replay_s=settings.stt_replay_s,
+            chunk_ms=settings.stt_chunk_ms,
+            drain_timeout_s=settings.stt_drain_timeout_s,
+        )
+
+    return Stages(decoder, stt, captioner, status=hub.status, gap=hub.gap)
+
+
+def _gladia_config(settings: Settings, options: SessionOptions) -> GladiaConfig:
+    key = settings.gladia_api_key
+    return GladiaConfig(
+        api_url=settings.gladia_api_url,
+        api_key=key.get_secret_value() if key else "",
+        region=settings.gladia_region,
+        model=settings.gladia_model,
+        languages=options.languages or settings.gladia_languages,
+        code_switching=settings.gladia_code_switching,
+        endpointing_s=settings.gladia_endpointing_s,
+        max_utterance_s=settings.gladia_max_utterance_s,
+        vocabulary=options.vocabulary or settings.gladia_vocabulary,
+        speech_threshold=settings.gladia_speech_threshold,
+        audio_enhancer=settings.gladia_audio_enhancer,
+    )
+
+
+def token_keys(settings: Settings) -> TokenKeys | None:
+    """Return what client tokens are checked with; None when anybody is admitted."""
+    if not settings.wants_tokens:
+        return None
+    secret, livekit = settings.auth_secret, settings.livekit_api_secret
+    return TokenKeys(
+        secret=secret.get_secret_value() if secret else None,
+        livekit_key=settings.livekit_api_key,
+        livekit_secret=livekit.get_secret_value() if livekit else None,
+    )
+
+
+def addresses(host: str) -> list[str] | None:
+    """Return the addresses to listen on; None means all, IPv4 and IPv6."""
+    if host in WILDCARDS:
+        return None
+    return ["127.0.0.1", "::1"] if host == "localhost" else [host]

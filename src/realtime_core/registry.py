@@ -1,0 +1,241 @@
+"""The sessions: start, find, admit a publisher, stop, expire."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from realtime_core.access import is_rtmp_key
+from realtime_core.aio import TaskSet
+from realtime_core.errors import RequestError
+from realtime_core.lifecycle import Signal, allows
+from realtime_core.logs import get_logger
+from realtime_core.metrics import Metrics
+from realtime_core.model import AudioTag, PublishEnd, SessionState, is_slug
+from realtime_core.rtmp.server import Publish, PublishRequest, Refusal
+from realtime_core.session import Session, SessionOptions
+
+WATCH_EVERY_S = 5.0
+
+log = get_logger("registry")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the registry allows.
+
+    Attributes:
+        rtmp_key_secret: When set, a publish has to show its key.
+    """
+
+    max_sessions: int = 100
+    auto_start: bool = False
+    rtmp_key_secret: str | None = None
+    stop_timeout_s: float = 30.0
+
+
+@dataclass
+class Registry:
+    """All sessions of this process; the host of the RTMP server.
+
+    Args:
+        build: Makes a session; it is run here.
+        opened, closed: Told when a session begins and when it is gone.
+    """
+
+    build: Callable[[str, str, SessionOptions], Session]
+    opened: Callable[[Session], None]
+    closed: Callable[[Session], None]
+    metrics: Metrics
+    rules: Rules = field(default_factory=Rules)
+    _sessions: dict[str, Session] = field(default_factory=dict)
+    _tasks: TaskSet = field(default_factory=lambda: TaskSet("sessions"))
+    _closing: bool = False
+
+    def __iter__(self) -> Iterator[Session]:
+        return iter(tuple(self._sessions.values()))
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def find(self, slug: str) -> Session:
+        """Return a running session.
+
+        Raises:
+            RequestError: 404, there is none of this name.
+        """
+        try:
+            return self._sessions[slug]
+        except KeyError:
+            raise RequestError(
+                404, "unknown_session", "no such session is running", "sessionSlug"
+            ) from None
+
+    async def start(self, slug: str, options: SessionOptions | None = None) -> tuple[Session, bool]:
+        """Return the session of this name and whether it is new.
+
+        One that is draining is waited for; then a new one starts.
+
+        Raises:
+            RequestError: 400 bad slug, 409 still draining, 503 full or shutting down.
+        """
+        check_slug(slug)
+        running = self._sessions.get(slug)
+        if running is not None and running.state is SessionState.DRAINING:
+            await self._ended(running)
+            running = self._sessions.get(slug)
+        if running is not None:
+            return running, False
+        return self._start(slug, options or SessionOptions()), True
+
+    async def stop(self, slug: str) -> Session:
+        """Stop a session and return it once it has drained, or after a bound.
+
+        Raises:
+            RequestError: 404, there is none of this name.
+        """
+        session = self.find(slug)
+        session.stop()
+        try:
+            async with asyncio.timeout(self.rules.stop_timeout_s):
+                await session.wait_ended()
+        except TimeoutError:
+            log.warning("Session still drains", session=slug)
+        return session
+
+    async def drain(self, timeout_s: float) -> None:
+        """Stop all sessions, in parallel, and end those that are not done in time.
+
+        Nothing can start any more.
+        """
+        self._closing = True
+        for session in self:
+            session.stop()
+        waits = [asyncio.ensure_future(session.wait_ended()) for session in self]
+        if waits:
+            _, late = await asyncio.wait(waits, timeout=timeout_s)
+            for wait in late:
+                wait.cancel()
+            if late:
+                log.error("Sessions did not drain in time", count=len(late))
+        await self._tasks.close()
+
+    async def watch(self) -> None:
+        """Warn, for as long as it runs, of live sessions in which speech leads to nothing."""
+        warned: dict[Session, float] = {}
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            now = asyncio.get_running_loop().time()
+            warned = {session: at for session, at in warned.items() if session.is_unheard(now)}
+            for session in self:
+                if session.is_unheard(now) and session not in warned:
+                    warned[session] = now
+                    log.warning(
+                        "No transcript although speech arrives",
+                        session=session.slug,
+                        seconds=round(session.quiet_for_s(now) or 0),
+                    )
+
+    def refresh_metrics(self) -> None:
+        """Bring the gauges that describe sessions up to now."""
+        now = asyncio.get_running_loop().time()
+        states = [session.state for session in self]
+        for state in SessionState:
+            self.metrics.sessions.labels(state.value).set(states.count(state))
+        quiet = [session.quiet_for_s(now) or 0.0 for session in self]
+        self.metrics.quietest_seconds.set(max(quiet, default=0.0))
+
+    # The RTMP server's hooks.
+
+    def pre_connect(self, peer: str) -> None:
+        """A client connected; nothing is known of it yet."""
+
+    def post_connect(self, peer: str, app: str) -> None:
+        """A client finished RTMP's connect."""
+
+    def pre_publish(self, request: PublishRequest) -> Refusal | None:
+        """Decide whether a publish may begin."""
+        secret = self.rules.rtmp_key_secret
+        # The key first: without it nobody learns which sessions exist.
+        if secret and not is_rtmp_key(secret, request.slug, request.args.get("key", "")):
+            return Refusal.UNAUTHORIZED
+        session = self._sessions.get(request.slug)
+        if session is not None:
+            return None if allows(session.state, Signal.PUBLISHED) else Refusal.BUSY
+        if self._closing:
+            return Refusal.SHUTTING_DOWN
+        if not self.rules.auto_start:
+            return Refusal.UNKNOWN_STREAM
+        return Refusal.BUSY if self._is_full() else None
+
+    def post_publish(self, publish: Publish) -> None:
+        """A publish began: its session goes live."""
+        session = self._sessions.get(publish.slug)
+        if session is None and self.rules.auto_start:
+            session = self._start(publish.slug, SessionOptions())
+        if session is None or not allows(session.state, Signal.PUBLISHED):
+            publish.close(PublishEnd.STOPPED)  # it ended since the publish was admitted
+        else:
+            session.publish_started(publish)
+
+    def audio(self, publish: Publish, tag: AudioTag) -> None:
+        """A publish sent audio."""
+        session = self._sessions.get(publish.slug)
+        if session is not None:
+            session.audio(publish, tag)
+
+    def done_publish(self, publish: Publish, end: PublishEnd) -> None:
+        """A publish ended."""
+        session = self._sessions.get(publish.slug)
+        if session is not None:
+            session.publish_ended(publish, end)
+
+    def _start(self, slug: str, options: SessionOptions) -> Session:
+        if self._closing:
+            raise RequestError(503, "shutting_down", "the service is shutting down, try again")
+        if self._is_full():
+            raise RequestError(
+                503, "too_many_sessions", f"all {self.rules.max_sessions} sessions are in use"
+            )
+        # It opens the numbering anew: viewers of an earlier run must not resume into it.
+        session = self.build(slug, secrets.token_hex(8), options)
+        self._sessions[slug] = session
+        self.opened(session)
+        _ = self._tasks.start(self._run(session), slug)
+        return session
+
+    def _is_full(self) -> bool:
+        return len(self._sessions) >= self.rules.max_sessions
+
+    async def _run(self, session: Session) -> None:
+        try:
+            await session.run()
+        finally:
+            del self._sessions[session.slug]
+            outcome = "failed" if session.failure else "ended"
+            self.metrics.sessions_ended.labels(outcome).inc()
+            self.closed(session)
+
+    async def _ended(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(self.rules.stop_timeout_s):
+                await session.wait_ended()
+        except TimeoutError:
+            raise RequestError(409, "draining", "the session is still ending, try again") from None
+
+
+def check_slug(slug: str) -> None:
+    """Refuse a name that cannot name a session.
+
+    Raises:
+        RequestError: 400.
+    """
+    if not is_slug(slug):
+        raise RequestError(
+            400,
+            "invalid_slug",
+            "a session slug is 1 to 128 letters, digits, - or _, and begins with a letter or digit",
+            "sessionSlug",
+        )

@@ -1,0 +1,264 @@
+"""One client's WebSocket from its first message to its last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, assert_never
+
+from aiohttp import WSMessage, WSMsgType
+
+from realtime_core.access import Identity, Role
+from realtime_core.aio import TaskSet
+from realtime_core.errors import RequestError
+from realtime_core.hub import commands, wire
+from realtime_core.hub.rooms import Hub
+from realtime_core.hub.wire import CloseCode
+from realtime_core.web.viewer import Pace, Viewer
+
+MOST_MALFORMED = 3
+MOST_UNDERTAKINGS = 64
+"""Starts and stops under way at a time, over all clients."""
+HEARTBEATS_TO_LIVE = 2
+
+CODE_BY_STATUS = {
+    401: CloseCode.UNAUTHORISED,
+    403: CloseCode.FORBIDDEN,
+    404: CloseCode.UNKNOWN_SESSION,
+}
+
+
+class SessionControl(Protocol):
+    """What clients can do to sessions."""
+
+    async def start(
+        self, slug: str, options: Mapping[str, object]
+    ) -> tuple[Mapping[str, Any], bool]:
+        """Start a session, or find it; return what the client is told, and if it is new.
+
+        Raises:
+            RequestError: It cannot be started.
+        """
+
+    async def stop(self, slug: str) -> Mapping[str, Any]:
+        """End a session; return, when it has drained, what the client is told.
+
+        Raises:
+            RequestError: It does not run.
+        """
+
+    def report_speaker(self, slug: str, identity: str, name: str, timestamp: float | None) -> None:
+        """Note who is speaking now.
+
+        Raises:
+            RequestError: The session does not run.
+        """
+
+
+class Gate(Protocol):
+    """Decides who may do what."""
+
+    def admit(self, token: str | None, slug: str, role: Role) -> Identity:
+        """Return who the token's bearer is.
+
+        Raises:
+            RequestError: 401 without a valid token, 403 when it does not cover this.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may cost.
+
+    Attributes:
+        buffer_bytes: What may wait for one client before an answer does not fit.
+        subscribe_timeout_s: How long a client may stay without naming a session.
+        heartbeat_s: How often a silent client is asked whether it is still there.
+        close_timeout_s: How long a client has to read what is left and say goodbye.
+        messages_per_s, burst: How fast a client may send.
+    """
+
+    buffer_bytes: int = 262_144
+    subscribe_timeout_s: float = 10.0
+    heartbeat_s: float = 25.0
+    close_timeout_s: float = 5.0
+    messages_per_s: float = 20.0
+    burst: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What conversations share.
+
+    Attributes:
+        undertakings: Starts and stops under way. They go on when their client leaves.
+    """
+
+    hub: Hub
+    control: SessionControl
+    gate: Gate
+    limits: Limits
+    undertakings: TaskSet
+
+
+class Conversation:
+    """Reads what one client sends, and obeys.
+
+    Attributes:
+        viewer: The client's socket.
+        slug: The session that the client reads; None until it has named one.
+    """
+
+    def __init__(self, house: House, viewer: Viewer) -> None:
+        self.viewer = viewer
+        self.slug: str | None = None
+        self._house, self._limits = house, house.limits
+        self._clock = asyncio.get_running_loop().time
+        now = self._heard_at = self._clock()
+        self._pace = Pace(self._limits.messages_per_s, self._limits.burst, now)
+        self._subscribe_by = now + self._limits.subscribe_timeout_s
+        self._token: str | None = None
+        self._malformed = 0
+        self._busy = self._over = False
+
+    def begin(self, query: Mapping[str, str]) -> None:
+        """Subscribe, if the query string names a session."""
+        if self.viewer.closed_with is not None:
+            return
+        try:
+            subscription = commands.parse_query(query)
+        except RequestError as error:
+            self._refuse(error, CloseCode.BAD_REQUEST)
+        else:
+            if subscription is not None:
+                self._subscribe(subscription)
+
+    async def go_on(self) -> None:
+        """Obey until the client leaves, is gone, or was hung up on."""
+        while self.viewer.closed_with is None:
+            message = await self.viewer.receive(self._patience_s())
+            if message is None:
+                if self._is_hopeless():
+                    break
+            elif not self._take(message):
+                break
+
+    def end(self) -> None:
+        """Count the client out. An undertaking that ends later finds nobody."""
+        self._over = True
+        if self.slug is not None:
+            self._house.hub.leave(self.slug, self.viewer)
+
+    # How long to wait.
+
+    def _patience_s(self) -> float:
+        most_s = HEARTBEATS_TO_LIVE * self._limits.heartbeat_s
+        if self.slug is None and not self._busy:
+            return min(self._subscribe_by - self._clock(), most_s)
+        return most_s
+
+    def _is_hopeless(self) -> bool:
+        now = self._clock()
+        if self.slug is None and not self._busy and now >= self._subscribe_by:
+            error = RequestError(408, "no_subscribe", "no session was named in time")
+            self._refuse(error, CloseCode.NO_SUBSCRIBE)
+        # aiohttp's heartbeat ends most silent peers before; not one that it waits to write to.
+        return now - self._heard_at >= HEARTBEATS_TO_LIVE * self._limits.heartbeat_s
+
+    # What comes in.
+
+    def _take(self, message: WSMessage) -> bool:
+        self._heard_at = self._clock()
+        if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
+            return False
+        if not self._pace.allows(self._heard_at):
+            error = RequestError(429, "too_many_messages", "you send too fast")
+            self._refuse(error, CloseCode.TOO_MANY)
+        elif message.type is WSMsgType.TEXT:
+            self._read(message.data)
+        elif message.type is WSMsgType.PING:
+            self.viewer.answer(wire.pong_frame(message.data))
+        elif message.type is WSMsgType.BINARY:
+            error = RequestError(400, "binary", "messages are text")
+            self._refuse(error, CloseCode.BAD_REQUEST)
+        return True
+
+    def _read(self, text: str) -> None:
+        try:
+            self._obey(commands.parse(text))
+        except RequestError as error:
+            self._malformed += error.code == wire.MALFORMED
+            too_often = self._malformed >= MOST_MALFORMED
+            self._refuse(error, CloseCode.BAD_REQUEST if too_often else None)
+
+    def _refuse(self, error: RequestError, then: CloseCode | None) -> None:
+        self.viewer.tell(wire.ErrorMessage.of(error))
+        if then is not None:
+            self.viewer.hang_up(then)
+
+    def _obey(self, command: commands.AnyCommand) -> None:
+        match command:
+            case commands.Ping():
+                self.viewer.tell(wire.PongMessage())
+            case commands.Subscribe():
+                self._subscribe(command)
+            case commands.ActiveSpeaker():
+                self._report(command)
+            case commands.Start() | commands.Stop():
+                self._undertake(command)
+            case _:
+                assert_never(command)
+
+    def _subscribe(self, wanted: commands.Subscribe) -> None:
+        if self.slug is not None:
+            raise RequestError(409, "already_subscribed", "one session per connection")
+        self._token = wanted.token or self._token
+        slug = wanted.session_slug
+        try:
+            # First this: without a token nobody learns which sessions exist.
+            self._house.gate.admit(self._token, slug, Role.VIEWER)
+            self._house.hub.join(slug, self.viewer, since=wanted.since, epoch=wanted.epoch)
+            self.slug = slug
+        except RequestError as error:
+            self._refuse(error, CODE_BY_STATUS.get(error.status, CloseCode.BAD_REQUEST))
+
+    def _report(self, report: commands.ActiveSpeaker) -> None:
+        if self.slug is None:
+            raise RequestError(409, "not_subscribed", "subscribe to a session first")
+        who = self._house.gate.admit(self._token, self.slug, Role.SPEAKER)
+        if not who.may_speak_for(report.identity):
+            raise RequestError(403, "forbidden", "a speaker reports only itself", "identity")
+        # Only a host names others; a speaker's token says what the speaker is called.
+        name = report.name if who.role >= Role.HOST else who.name or report.name
+        self._house.control.report_speaker(self.slug, report.identity, name, report.timestamp)
+
+    # Starts and stops: they may take seconds, and the client is heard meanwhile.
+
+    def _undertake(self, command: commands.Start | commands.Stop) -> None:
+        if self._busy or len(self._house.undertakings) >= MOST_UNDERTAKINGS:
+            raise RequestError(503, "busy", "a start or stop is still under way, try again")
+        token = command.token or self._token
+        self._house.gate.admit(token, command.session_slug, Role.HOST)
+        self._token, self._busy = token, True
+        _ = self._house.undertakings.start(self._carry_out(command), command.session_slug)
+
+    async def _carry_out(self, command: commands.Start | commands.Stop) -> None:
+        answer: wire.ServerMessage = wire.ErrorMessage(code="internal", message="that failed")
+        try:
+            answer = await self._done(command)
+        except RequestError as error:
+            answer = wire.ErrorMessage.of(error)
+        finally:
+            self._busy = False
+            self._subscribe_by = self._clock() + self._limits.subscribe_timeout_s
+            self.viewer.tell(answer)
+        if isinstance(answer, wire.StartedMessage) and self.slug is None and not self._over:
+            self._subscribe(commands.Subscribe(session_slug=command.session_slug))
+
+    async def _done(self, command: commands.Start | commands.Stop) -> wire.ServerMessage:
+        slug = command.session_slug
+        if isinstance(command, commands.Start):
+            result, is_new = await self._house.control.start(slug, command.options)
+            return wire.StartedMessage(session_slug=slug, is_new=is_new, result=result)
+        return wire.StoppedMessage(session_slug=slug, result=await self._house.control.stop(slug))

@@ -1,0 +1,147 @@
+"""``GET /api/realtime/transcribe``: the WebSocket on which captions are read and steered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+
+from aiohttp import web
+
+from realtime_core.aio import TaskSet
+from realtime_core.errors import RequestError
+from realtime_core.hub.rooms import Hub
+from realtime_core.hub.wire import CloseCode
+from realtime_core.logs import get_logger
+from realtime_core.metrics import Metrics
+from realtime_core.web.conversation import Conversation, Gate, House, Limits, SessionControl
+from realtime_core.web.viewer import Viewer
+
+__all__ = ["Gate", "Limits", "LiveRoutes", "SessionControl"]
+
+PATH = "/api/realtime/transcribe"
+
+MESSAGE_BYTES = 8192
+LOST = 1006
+STANDARD = Limits()
+# Clients close with any code they like; a metric's label may not be any.
+COUNTED_CODES = frozenset({1001, 1005, LOST, 1007, 1009, *CloseCode})
+
+log = get_logger("live")
+
+
+class LiveRoutes:
+    """The endpoint. :meth:`handle` serves one connection from start to end.
+
+    Args:
+        max_viewers: Most connections at a time; further ones are closed with 4429.
+        allowed_origins: Whose pages may connect, each ``scheme://host[:port]``. Empty:
+            any; the token is then the guard. What is no browser sends no Origin, and this
+            does not hold it up.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        control: SessionControl,
+        gate: Gate,
+        metrics: Metrics,
+        *,
+        allowed_origins: Collection[str] = (),
+        max_viewers: int = 5000,
+        limits: Limits = STANDARD,
+    ) -> None:
+        self._house = House(hub, control, gate, limits, TaskSet("live"))
+        self._metrics, self._max_viewers = metrics, max_viewers
+        self._origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
+        self._conversations: set[Conversation] = set()
+        self._one_left = asyncio.Event()
+        self._closing = False
+
+    def __len__(self) -> int:
+        """How many connections are open, subscribed or not."""
+        return len(self._conversations)
+
+    def buffered_bytes(self) -> int:
+        """Return what waits in transports, over all connections."""
+        return sum(conversation.viewer.buffered_bytes() for conversation in self._conversations)
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return what to add to the application's router."""
+        return [web.get(PATH, self.handle)]
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Serve a connection. It ends when the client leaves or is hung up on.
+
+        Raises:
+            RequestError: It may not be upgraded.
+        """
+        limits = self._house.limits
+        ws = web.WebSocketResponse(
+            timeout=limits.close_timeout_s,
+            # Pings come to us: they count as messages, and answering them must not wait.
+            autoping=False,
+            heartbeat=limits.heartbeat_s,
+            compress=False,
+            max_msg_size=MESSAGE_BYTES,
+        )
+        self._check(request, ws)
+        await ws.prepare(request)
+        if request.transport is not None:  # the client may have left by now
+            viewer = Viewer(ws, request.transport, limit_bytes=limits.buffer_bytes)
+            await self._converse(Conversation(self._house, viewer), request.query)
+        return ws
+
+    async def close(self) -> None:
+        """Hang up on everybody with 4001, and return when they are gone, in bounded time.
+
+        Starts and stops under way are cancelled. May be called twice.
+        """
+        self._closing = True
+        for conversation in self._conversations:
+            conversation.viewer.hang_up(CloseCode.SHUTTING_DOWN)
+        while self._conversations:
+            self._one_left.clear()
+            await self._one_left.wait()
+        await self._house.undertakings.close()
+
+    def _check(self, request: web.Request, ws: web.WebSocketResponse) -> None:
+        origin = request.headers.get("Origin")
+        if self._closing:
+            raise RequestError(503, "shutting_down", "the service is shutting down, try again")
+        if self._origins and origin is not None and origin.lower() not in self._origins:
+            raise RequestError(403, "forbidden_origin", "pages of this origin may not connect")
+        if not ws.can_prepare(request):
+            raise RequestError(426, "upgrade_required", "this path speaks WebSocket")
+
+    async def _converse(self, conversation: Conversation, query: Mapping[str, str]) -> None:
+        self._admit(conversation)
+        code = LOST
+        try:
+            conversation.begin(query)
+            log.info("Client connected", session=conversation.slug)
+            await conversation.go_on()
+        finally:
+            conversation.end()
+            try:
+                code = await conversation.viewer.close()
+            finally:
+                self._forget(conversation, code)
+
+    def _forget(self, conversation: Conversation, code: int) -> None:
+        self._conversations.discard(conversation)
+        self._one_left.set()
+        self._metrics.viewers_closed.labels(_label(code)).inc()
+        log.info("WebSocket closed", session=conversation.slug, code=code)
+
+    def _admit(self, conversation: Conversation) -> None:
+        conversation.viewer.bound_kernel_buffer()
+        # Browsers do not show a page why an upgrade was refused; a close code they do.
+        if self._closing:
+            conversation.viewer.hang_up(CloseCode.SHUTTING_DOWN)
+        elif len(self._conversations) >= self._max_viewers:
+            conversation.viewer.hang_up(CloseCode.TOO_MANY)
+        self._conversations.add(conversation)
+
+
+def _label(code: int) -> str:
+    return str(int(code)) if code in COUNTED_CODES else "other"

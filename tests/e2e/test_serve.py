@@ -1,0 +1,177 @@
+"""``realtime-core serve`` as a process: how it starts, stops and dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from gladia_emulator.server import Emulator
+from realtime_core.processes import Child, child_process
+from realtime_core.store.postgres import PostgresStore
+from tests.e2e.river import KEY, Viewer, write_tones
+from tests.eventually import eventually
+
+pytestmark = [pytest.mark.ffmpeg, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(60)]
+
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def command(*arguments: str, **environment: str) -> AsyncIterator[Child]:
+    """Run ``realtime-core`` with nothing in its environment but what is given."""
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "src"), **environment}
+    argv = [sys.executable, "-m", "realtime_core", *arguments]
+    async with child_process(argv, env=env, grace_s=10.0) as child:
+        yield child
+
+
+class Served:
+    """A served process, once it said that it is ready."""
+
+    def __init__(self, child: Child, ready: Mapping[str, object]) -> None:
+        self.child, self.url = child, str(ready["url"])
+        self.process = psutil.Process(child.pid)
+
+    def children(self, name: str) -> list[psutil.Process]:
+        return [each for each in self.process.children(recursive=True) if name in each.name()]
+
+
+@asynccontextmanager
+async def serving(
+    emulator: Emulator, dsn: str, data_dir: Path, **environment: str
+) -> AsyncIterator[Served]:
+    settings = {
+        "PORT": "0",
+        "RTMP_INTERNAL_PORT": "0",
+        "DATABASE_URL": dsn,
+        "DATA_DIR": str(data_dir),
+        "GLADIA_API_URL": emulator.url,
+        "GLADIA_API_KEY": KEY,
+        "LOG_FORMAT": "json",
+        "BATCH_MAX_WAIT_S": "60",  # only what stopping flushes is stored
+    }
+    async with command("serve", **(settings | environment)) as child:
+        async for line in child.stdout:
+            message = json.loads(line)
+            if message["message"] == "Ready":
+                yield Served(child, message)
+                return
+        raise AssertionError(child.complaints.lines())
+
+
+@asynccontextmanager
+async def published(
+    served: Served, ffmpeg: str, recording: Path, http: aiohttp.ClientSession
+) -> AsyncIterator[Viewer]:
+    """Start a session, watch it and publish to it until the block is left."""
+    start = f"{served.url}/api/realtime/transcribe/start"
+    async with http.post(start, json={"sessionSlug": "weekly"}) as response:
+        rtmp_url = (await response.json())["rtmpUrl"]
+    argv = [ffmpeg, "-nostdin", "-loglevel", "error", "-re", "-stream_loop", "-1"]
+    argv += ["-i", str(recording), "-c:a", "aac", "-f", "flv", rtmp_url]
+    watch = f"{served.url}/api/realtime/transcribe?sessionSlug=weekly"
+    async with (
+        http.ws_connect(watch) as socket,
+        child_process(argv, env={}, grace_s=0.5),
+    ):
+        yield Viewer(socket)
+
+
+async def test_sigterm_under_load_ends_with_exit_0_and_nothing_lost(
+    postgres_dsn: str, ffmpeg: str, tmp_path: Path
+) -> None:
+    recording = write_tones(tmp_path / "talk.wav", 440, 660)
+    async with (
+        Emulator(api_key=KEY) as emulator,
+        aiohttp.ClientSession() as http,
+        serving(emulator, postgres_dsn, tmp_path / "data") as served,
+    ):
+        async with published(served, ffmpeg, recording, http) as viewer:
+            await viewer.until(lambda m: m["type"] == "transcript" and m["isFinal"])
+            served.child.signal_group(signal.SIGTERM)
+            await viewer.to_the_end()
+        async with asyncio.timeout(30):
+            await served.child.gone()
+        assert served.child.returncode == 0, served.child.complaints.lines()
+    assert [m["state"] for m in viewer.messages if m["type"] == "status"][-1] == "ended"
+    async with PostgresStore(postgres_dsn) as store:
+        rows = await store.finals("weekly", limit=100)
+    seen = {final["utteranceId"]: final["text"] for final in viewer.finals}
+    assert {row.utterance_id: row.text for row in rows} == seen
+
+
+async def test_a_killed_service_leaves_no_ffmpeg_and_loses_no_final_that_was_seen(
+    postgres_dsn: str, ffmpeg: str, tmp_path: Path
+) -> None:
+    recording = write_tones(tmp_path / "talk.wav", 440, 660)
+    async with Emulator(api_key=KEY) as emulator, aiohttp.ClientSession() as http:
+        async with (
+            serving(emulator, postgres_dsn, tmp_path / "data") as served,
+            published(served, ffmpeg, recording, http) as viewer,
+        ):
+            final = await viewer.until(lambda m: m["type"] == "transcript" and m["isFinal"])
+            (decoder,) = served.children("ffmpeg")
+            os.kill(served.child.pid, signal.SIGKILL)
+            await eventually(lambda: not _is_alive(decoder))
+        async with serving(emulator, postgres_dsn, tmp_path / "data") as again:
+            again.child.signal_group(signal.SIGTERM)
+            await again.child.gone()
+    async with PostgresStore(postgres_dsn) as store:
+        rows = await store.finals("weekly", limit=100)
+    assert final["utteranceId"] in {row.utterance_id for row in rows}
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+async def test_bad_settings_are_told_all_at_once_with_exit_2(tmp_path: Path) -> None:
+    async with command("serve", HOST="0.0.0.0", PORT="99999", AUTH_SECRET="short") as child:
+        assert await child.stdout.read() == b""
+    assert child.returncode == 2
+    assert [line.split(":")[1].strip() for line in child.complaints.lines()] == [
+        "PORT",
+        "AUTH_SECRET",
+        "HOST",
+        "GLADIA_API_KEY",
+    ]
+
+
+async def test_no_ffmpeg_is_told_with_what_to_do(tmp_path: Path) -> None:
+    environment = {"GLADIA_API_KEY": KEY, "FFMPEG_PATH": "/nowhere/ffmpeg", "DATABASE_URL": "none"}
+    async with command("serve", **environment) as child:
+        await child.stdout.read()
+    assert child.returncode == 2
+    assert "/nowhere/ffmpeg" in child.complaints.lines()[-1]
+
+
+async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    environment = {"GLADIA_API_KEY": KEY, "DATABASE_URL": "none", "RTMP_INTERNAL_PORT": "0"}
+    async with server, command("serve", PORT=str(port), **environment) as child:
+        await child.stdout.read()
+    assert child.returncode == 1
+    (complaint,) = child.complaints.lines()
+    assert str(port) in complaint
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["replay", "--help"]])
+async def test_help_explains_itself(arguments: list[str]) -> None:
+    async with command(*arguments, COLUMNS="100") as child:
+        text = (await child.stdout.read()).decode()
+    assert child.returncode == 0
+    assert "Usage" in text

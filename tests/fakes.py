@@ -1,0 +1,160 @@
+"""Small working parts that sessions are tested with; faults are methods."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Self
+
+from realtime_core.captioner import Captioner
+from realtime_core.errors import RealtimeCoreError
+from realtime_core.metrics import Metrics
+from realtime_core.model import (
+    AudioGap,
+    AudioTag,
+    FinalRow,
+    PublishEnd,
+    SessionState,
+    SpeechHeard,
+    SttEvent,
+    Transcript,
+)
+from realtime_core.session import Session, SessionOptions, Stages, Waits
+
+TAG_PCM = bytes(3200)  # a tag of these tests lasts 100 ms
+TAG = AudioTag(b"\xaf\x01aac", 0, is_config=False)
+
+
+class FakePublisher:
+    """A publish that notes how it was hung up."""
+
+    def __init__(self, number: int = 1) -> None:
+        self.id = number
+        self.peer = "127.0.0.1"
+        self.closed_with: PublishEnd | None = None
+
+    def close(self, end: PublishEnd) -> None:
+        self.closed_with = end
+
+
+class FakeDecoder:
+    """Decodes each tag to 100 ms of silence."""
+
+    def __init__(self) -> None:
+        self.entered = self.left = False
+        self._queue: asyncio.Queue[AudioTag | Exception | None] = asyncio.Queue()
+
+    async def __aenter__(self) -> Self:
+        self.entered = True
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.left = True
+
+    def feed(self, tag: AudioTag) -> None:
+        self._queue.put_nowait(tag)
+
+    def end(self) -> None:
+        self._queue.put_nowait(None)
+
+    def fail(self, error: Exception) -> None:
+        self._queue.put_nowait(error)
+
+    async def pcm(self) -> AsyncIterator[bytes]:
+        while (item := await self._queue.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield TAG_PCM
+
+
+class FakeStt:
+    """Speech-to-text that hears what the test says it hears."""
+
+    def __init__(self) -> None:
+        self.received = bytearray()
+        self.emit: Callable[[SttEvent], None] = lambda event: None
+        self.ended = asyncio.Event()
+        self.trailing: list[SttEvent] = []
+        self._failure: asyncio.Future[None] | None = None
+
+    def send(self, pcm: bytes) -> None:
+        self.received += pcm
+
+    def end(self) -> None:
+        self.ended.set()
+
+    def fail(self, error: RealtimeCoreError | Exception) -> None:
+        assert self._failure is not None, "not running"
+        self._failure.set_exception(error)
+
+    async def run(self, emit: Callable[[SttEvent], None]) -> None:
+        self.emit = emit
+        self._failure = asyncio.get_running_loop().create_future()
+        ending = asyncio.ensure_future(self.ended.wait())
+        await asyncio.wait([ending, self._failure], return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if self._failure.done():
+            self._failure.result()
+        for event in self.trailing:
+            emit(event)
+
+
+class World:
+    """A session with fakes around it; what it showed, stored and said is kept."""
+
+    def __init__(self, waits: Waits | None = None) -> None:
+        self.decoder, self.stt, self.metrics = FakeDecoder(), FakeStt(), Metrics()
+        self.shown: list[Transcript] = []
+        self.stored: list[FinalRow] = []
+        self.said: list[tuple[SessionState, str]] = []
+        self.gaps: list[AudioGap] = []
+        self.order: list[str] = []
+        stages = Stages(
+            decoder=lambda slug: self.decoder,
+            stt=lambda slug, options: self.stt,
+            captioner=self._captioner,
+            status=lambda slug, state, reason: self.said.append((state, reason)),
+            gap=lambda slug, gap: self.gaps.append(gap),
+        )
+        self.session = Session("weekly", "e1", stages, waits or Waits(), SessionOptions())
+
+    def _captioner(self, slug: str) -> Captioner:
+        return Captioner(
+            slug,
+            publish=self._show,
+            store=self._store,
+            metrics=self.metrics,
+            draft_timeout_s=5.0,
+            speaker_lag_s=0.0,
+        )
+
+    def _show(self, transcript: Transcript) -> None:
+        self.order.append("shown")
+        self.shown.append(transcript)
+
+    def _store(self, row: FinalRow) -> None:
+        self.order.append("stored")
+        self.stored.append(row)
+
+    @property
+    def states(self) -> list[SessionState]:
+        return [state for state, _ in self.said]
+
+
+def heard(text: str, number: int = 0, *, final: bool, start_s: float = 0.0) -> SpeechHeard:
+    """What speech-to-text would say of utterance ``number``."""
+    return SpeechHeard(
+        stt_session_id="aaaabbbbcccc",
+        utterance_id=f"00_{number:08}",
+        text=text,
+        is_final=final,
+        start_s=start_s,
+        end_s=start_s + 1.0,
+        received_at=asyncio.get_running_loop().time(),
+    )

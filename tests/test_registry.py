@@ -1,0 +1,272 @@
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+import pytest
+from structlog.testing import capture_logs
+
+from realtime_core.access import rtmp_key
+from realtime_core.errors import RequestError, SttRejected
+from realtime_core.metrics import Metrics
+from realtime_core.model import PublishEnd, SessionState
+from realtime_core.registry import Registry, Rules
+from realtime_core.rtmp.server import PublishRequest, Refusal
+from realtime_core.session import Session, SessionOptions
+from tests.fakes import TAG, TAG_PCM, FakePublisher, World, heard
+from tests.virtual_time import in_virtual_time
+
+SECRET = "s" * 32
+
+
+class House:
+    """A registry whose sessions are worlds of fakes."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.worlds: dict[str, World] = {}
+        self.epochs: list[str] = []
+        self.events: list[str] = []
+        self.registry = Registry(
+            build=self._build,
+            opened=lambda session: self.events.append(f"opened {session.slug}"),
+            closed=lambda session: self.events.append(f"closed {session.slug}"),
+            metrics=Metrics(),
+            rules=rules or Rules(),
+        )
+
+    def _build(self, slug: str, epoch: str, options: SessionOptions) -> Session:
+        self.epochs.append(epoch)
+        world = self.worlds[slug] = World()
+        world.session.slug = slug
+        return world.session
+
+    def value(self, metric: str, **labels: str) -> float | None:
+        return self.registry.metrics.registry.get_sample_value(metric, labels)
+
+
+class FakePublish(FakePublisher):
+    def __init__(self, slug: str) -> None:
+        super().__init__()
+        self.slug = slug
+        self.args: Mapping[str, str] = MappingProxyType({})
+
+
+def request(slug: str = "weekly", **args: str) -> PublishRequest:
+    return PublishRequest(slug=slug, app="live", args=args, peer="127.0.0.1")
+
+
+def play(house: House, story: Callable[[Registry], Awaitable[None]]) -> House:
+    async def main() -> None:
+        await story(house.registry)
+        await house.registry.drain(60)
+
+    in_virtual_time(main())
+    return house
+
+
+def publish(registry: Registry, slug: str = "weekly") -> FakePublish:
+    made = FakePublish(slug)
+    registry.post_publish(made)  # type: ignore[arg-type]
+    return made
+
+
+async def settle() -> None:
+    for _ in range(8):
+        await asyncio.sleep(0)
+
+
+def test_starting_a_running_session_returns_it() -> None:
+    async def story(registry: Registry) -> None:
+        first, is_new = await registry.start("weekly")
+        again, is_new_again = await registry.start("weekly")
+        assert first is again
+        assert (is_new, is_new_again) == (True, False)
+
+    assert play(House(), story).events == ["opened weekly", "closed weekly"]
+
+
+@pytest.mark.parametrize("slug", ["", "-a", "a b", "../etc", "a" * 129, "ü", "a\n"])
+def test_a_bad_slug_starts_nothing(slug: str) -> None:
+    async def story(registry: Registry) -> None:
+        with pytest.raises(RequestError) as caught:
+            await registry.start(slug)
+        assert (caught.value.status, caught.value.code) == (400, "invalid_slug")
+
+    assert play(House(), story).events == []
+
+
+def test_past_the_limit_start_says_so() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("one")
+        with pytest.raises(RequestError) as caught:
+            await registry.start("two")
+        assert (caught.value.status, caught.value.code) == (503, "too_many_sessions")
+
+    play(House(Rules(max_sessions=1)), story)
+
+
+def test_a_publish_nobody_started_is_refused() -> None:
+    async def story(registry: Registry) -> None:
+        assert registry.pre_publish(request()) is Refusal.UNKNOWN_STREAM
+
+    play(House(), story)
+
+
+def test_with_auto_start_a_publish_starts_its_session() -> None:
+    async def story(registry: Registry) -> None:
+        assert registry.pre_publish(request()) is None
+        publish(registry)
+        assert registry.find("weekly").state is SessionState.LIVE
+
+    play(House(Rules(auto_start=True)), story)
+
+
+def test_a_publish_that_lost_its_session_meanwhile_is_hung_up_on() -> None:
+    async def story(registry: Registry) -> None:
+        assert publish(registry).closed_with is PublishEnd.STOPPED
+
+    assert play(House(), story).events == []
+
+
+def test_a_publish_needs_the_key_when_there_is_a_secret() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("weekly")
+        assert registry.pre_publish(request(key="wrong")) is Refusal.UNAUTHORIZED
+        # Without the key an unknown slug looks the same as a known one.
+        assert registry.pre_publish(request("unknown")) is Refusal.UNAUTHORIZED
+        assert registry.pre_publish(request(key=rtmp_key(SECRET, "weekly"))) is None
+
+    play(House(Rules(rtmp_key_secret=SECRET)), story)
+
+
+def test_audio_reaches_its_session_only() -> None:
+    async def story(registry: Registry) -> None:
+        for slug in ("one", "two"):
+            await registry.start(slug)
+            publisher = publish(registry, slug)
+        await settle()
+        registry.audio(publisher, TAG)  # type: ignore[arg-type]
+        await settle()
+
+    house = play(House(), story)
+    assert bytes(house.worlds["one"].stt.received) == b""
+    assert bytes(house.worlds["two"].stt.received) == TAG_PCM
+
+
+def test_one_failing_session_is_nobody_elses() -> None:
+    async def story(registry: Registry) -> None:
+        for slug in ("one", "two"):
+            await registry.start(slug)
+            publish(registry, slug)
+        await settle()
+        house.worlds["one"].stt.fail(SttRejected("no credit"))
+        await settle()
+        assert [session.slug for session in registry] == ["two"]
+        assert registry.find("two").state is SessionState.LIVE
+
+    house = House()
+    play(house, story)
+    assert house.value("sessions_ended_total", outcome="failed") == 1
+    assert house.value("sessions_ended_total", outcome="ended") == 1
+
+
+def test_stopping_waits_for_the_drain_and_forgets_the_session() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("weekly")
+        publish(registry)
+        await settle()
+        house.worlds["weekly"].stt.trailing = [heard("last words", final=True)]
+        session = await registry.stop("weekly")
+        assert session.tally.finals == 1
+        with pytest.raises(RequestError) as caught:
+            registry.find("weekly")
+        assert caught.value.status == 404
+
+    house = House()
+    play(house, story)
+
+
+def test_starting_while_it_drains_waits_and_begins_anew() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("weekly")
+        publish(registry)
+        await settle()
+        registry.find("weekly").stop()
+        session, is_new = await registry.start("weekly")
+        assert is_new
+        assert session.state is SessionState.WAITING_FOR_EGRESS
+
+    house = House()
+    play(house, story)
+    assert len(set(house.epochs)) == 2
+
+
+def test_while_it_drains_a_publisher_is_told_to_come_back() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("weekly")
+        publish(registry)
+        await settle()
+        registry.find("weekly").stop()
+        assert registry.pre_publish(request()) is Refusal.BUSY
+
+    play(House(), story)
+
+
+def test_nothing_starts_once_it_shuts_down() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.drain(1)
+        with pytest.raises(RequestError) as caught:
+            await registry.start("weekly")
+        assert caught.value.code == "shutting_down"
+        assert registry.pre_publish(request()) is Refusal.SHUTTING_DOWN
+
+    play(House(Rules(auto_start=True)), story)
+
+
+def test_a_session_that_does_not_drain_is_ended_at_the_deadline() -> None:
+    async def main() -> None:
+        await house.registry.start("weekly")
+        publish(house.registry)
+        await settle()
+        world = house.worlds["weekly"]
+        world.stt.end = lambda: None  # type: ignore[method-assign]  # never drains
+        world.stt.emit(heard("cut off", final=False))
+        await house.registry.drain(20)
+        assert asyncio.get_running_loop().time() == pytest.approx(20, abs=1)
+        assert [row.text for row in world.stored] == ["cut off"]
+
+    house = House()
+    in_virtual_time(main())
+    assert len(house.registry) == 0
+
+
+def test_gauges_count_sessions_by_state() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("one")
+        await registry.start("two")
+        publish(registry, "two")
+        await settle()
+        await asyncio.sleep(40)
+        registry.refresh_metrics()
+        assert house.value("sessions", state="waiting_for_egress") == 1
+        assert house.value("sessions", state="live") == 1
+        assert house.value("quietest_session_seconds") == pytest.approx(40, abs=1)
+
+    house = House()
+    play(house, story)
+
+
+def test_speech_without_transcript_is_warned_of_once() -> None:
+    async def story(registry: Registry) -> None:
+        watch = asyncio.ensure_future(registry.watch())
+        await registry.start("weekly")
+        publish(registry)
+        await settle()
+        session = registry.find("weekly")
+        with capture_logs() as logs:
+            for _ in range(60):
+                session.tally.last_speech_at = asyncio.get_running_loop().time()
+                await asyncio.sleep(1)
+        watch.cancel()
+        assert [line["event"] for line in logs] == ["No transcript although speech arrives"]
+
+    play(House(), story)

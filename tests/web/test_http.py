@@ -1,0 +1,370 @@
+"""The HTTP routes, on a real server and sessions of fakes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from realtime_core.access import Gate, TokenKeys
+from realtime_core.errors import StoreUnavailable
+from realtime_core.hub.rooms import Hub
+from realtime_core.metrics import Metrics
+from realtime_core.model import FinalizedBy, FinalRow
+from realtime_core.registry import Registry, Rules
+from realtime_core.session import Session, SessionOptions
+from realtime_core.urls import rtmp_url, websocket_url
+from realtime_core.web.control import Control, ControlRoutes, Urls
+from realtime_core.web.health import HealthRoutes
+from realtime_core.web.pages import PageRoutes
+from realtime_core.web.routes import application
+from realtime_core.web.stored import BroadcastRoutes, StoredRoutes
+from tests.fakes import World
+
+START, STOP = "/api/realtime/transcribe/start", "/api/realtime/transcribe/stop"
+SPEAKER, BROADCAST = "/api/active-speaker", "/api/realtime/transcribe/broadcast"
+SECRET = "a secret of thirty-two bytes or more"
+
+
+def row(seq: int, text: str) -> FinalRow:
+    return FinalRow(
+        session_slug="weekly",
+        utterance_id=f"u{seq}",
+        rev=1,
+        seq=seq,
+        text=text,
+        speaker="Alice",
+        speaker_id="alice:1",
+        speaker_confidence=0.9,
+        language="en",
+        confidence=0.8,
+        words=(),
+        finalized_by=FinalizedBy.STT,
+        started_at=1_790_000_000.0 + seq,
+        ended_at=1_790_000_000.5 + seq,
+        received_at=1_790_000_001.0 + seq,
+    )
+
+
+class FakeFinals:
+    """Stored finals; :attr:`away` makes the database not answer."""
+
+    def __init__(self) -> None:
+        self.rows = [row(1, "Hello"), row(2, "Bye")]
+        self.away = False
+
+    async def finals(
+        self, slug: str, *, after: int | None = None, limit: int = 1000
+    ) -> Sequence[FinalRow]:
+        if self.away:
+            raise StoreUnavailable("connection refused")
+        return [r for r in self.rows if r.session_slug == slug and r.seq > (after or 0)][:limit]
+
+
+class Site:
+    """The application around fakes, and a client."""
+
+    def __init__(self, gate: Gate | None = None, *, rules: Rules | None = None) -> None:
+        self.metrics, self.finals, self.flushed = Metrics(), FakeFinals(), 0
+        self.worlds: dict[str, World] = {}
+        self.options: list[SessionOptions] = []
+        self.draining, self.reasons = False, list[str]()
+        self.hub = Hub(self.metrics)
+        self.registry = Registry(
+            build=self._build,
+            opened=lambda session: self.hub.open(session.slug, session.epoch, session.state),
+            closed=lambda session: self.hub.close(session.slug),
+            metrics=self.metrics,
+            rules=rules or Rules(),
+        )
+        self.client = TestClient(TestServer(application(self._parts(gate or Gate(None)))))
+
+    def _parts(self, gate: Gate) -> list[Any]:
+        urls = Urls(
+            rtmp=lambda slug: rtmp_url("127.0.0.1", 1937, slug, None),
+            websocket=lambda slug: websocket_url("http://127.0.0.1:8080", slug),
+        )
+        return [
+            ControlRoutes(Control(self.registry, self.hub, urls), gate),
+            StoredRoutes(gate, self.finals, self._flush),
+            BroadcastRoutes(self.hub, SECRET),
+            HealthRoutes(
+                self.metrics,
+                is_draining=lambda: self.draining,
+                degraded=lambda: self.reasons,
+                refresh=self.registry.refresh_metrics,
+                metrics_token=None,
+            ),
+            PageRoutes({"index.html": b"<html>", "app.js": b"export {}"}),
+        ]
+
+    def _build(self, slug: str, epoch: str, options: SessionOptions) -> Session:
+        self.options.append(options)
+        world = self.worlds[slug] = World()
+        world.session.slug = slug
+        return world.session
+
+    async def _flush(self) -> None:
+        self.flushed += 1
+
+    async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+        data = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        headers = {"Content-Type": "application/json"} | headers
+        async with self.client.post(path, data=data, headers=headers) as response:
+            text = await response.text()
+            return response.status, json.loads(text) if text else None
+
+    async def get(self, path: str, **headers: str) -> tuple[int, Any]:
+        async with self.client.get(path, headers=headers) as response:
+            text = await response.text()
+            is_json = "json" in response.content_type
+            return response.status, json.loads(text) if is_json else text
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    made = Site()
+    async with made.client:
+        yield made
+        await made.registry.drain(1)
+
+
+def token(role: str, session: str = "weekly", sub: str = "alice") -> str:
+    claims = {"sub": sub, "session": session, "role": role, "exp": int(time.time()) + 60}
+    return jwt.encode(claims, SECRET, algorithm="HS256")
+
+
+def bearer(role: str, session: str = "weekly") -> dict[str, str]:
+    return {"Authorization": f"Bearer {token(role, session)}"}
+
+
+async def test_start_is_201_then_200(site: Site) -> None:
+    first = await site.post(START, {"sessionSlug": "weekly"})
+    assert first == (
+        201,
+        {
+            "sessionSlug": "weekly",
+            "state": "waiting_for_egress",
+            "rtmpUrl": "rtmp://127.0.0.1:1937/live/weekly",
+            "websocketUrl": "ws://127.0.0.1:8080/api/realtime/transcribe?sessionSlug=weekly",
+        },
+    )
+    assert await site.post(START, {"sessionSlug": "weekly"}) == (200, first[1])
+
+
+async def test_start_may_set_language_and_vocabulary(site: Site) -> None:
+    await site.post(START, {"sessionSlug": "a", "language": "ru", "vocabulary": ["LiveKit"]})
+    await site.post(START, {"sessionSlug": "b", "languages": ["en", "de"]})
+    assert site.options == [
+        SessionOptions(("ru",), ("LiveKit",)),
+        SessionOptions(("en", "de"), ()),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "field"),
+    [
+        ("{", 400, "malformed_json", None),
+        (b"\xff\xfe", 400, "malformed_json", None),
+        ("[" * 9000, 400, "malformed_json", None),
+        ('{"sessionSlug": NaN}', 400, "malformed_json", None),
+        ([], 400, "invalid_request", None),
+        ({}, 400, "invalid_request", "sessionSlug"),
+        ({"sessionSlug": 7}, 400, "invalid_request", "sessionSlug"),
+        ({"sessionSlug": "../etc"}, 400, "invalid_request", "sessionSlug"),
+        ({"sessionSlug": "a\n"}, 400, "invalid_request", "sessionSlug"),
+        ({"sessionSlug": "a", "color": "red"}, 400, "invalid_request", "color"),
+        ({"sessionSlug": "a", "language": "english"}, 400, "invalid_request", "language"),
+        ({"sessionSlug": "a", "vocabulary": [""]}, 400, "invalid_request", "vocabulary.0"),
+        ({"sessionSlug": "a", "vocabulary": ["x" * 20_000]}, 413, "too_large", None),
+    ],
+)
+async def test_bad_bodies_are_answered_with_code_message_and_field(
+    site: Site, body: Any, status: int, code: str, field: str | None
+) -> None:
+    answered, answer = await site.post(START, body)
+    error = answer["error"]
+    assert (answered, error["code"], error["field"]) == (status, code, field)
+    assert error["message"]
+    assert len(site.registry) == 0
+
+
+async def test_other_content_types_methods_and_paths_are_answered_in_json(site: Site) -> None:
+    status, answer = await site.post(START, {"sessionSlug": "a"}, **{"Content-Type": "text/plain"})
+    assert (status, answer["error"]["code"]) == (415, "unsupported_media_type")
+    status, answer = await site.get(START)
+    assert (status, answer["error"]["code"]) == (405, "method_not_allowed")
+    status, answer = await site.get("/nothing/here")
+    assert (status, answer["error"]["code"]) == (404, "not_found")
+
+
+async def test_stop_answers_with_counts_once_drained(site: Site) -> None:
+    await site.post(START, {"sessionSlug": "weekly"})
+    status, answer = await site.post(STOP, {"sessionSlug": "weekly"})
+    assert (status, answer["state"], answer["finals"]) == (200, "ended", 0)
+    status, answer = await site.post(STOP, {"sessionSlug": "weekly"})
+    assert (status, answer["error"]["code"]) == (404, "unknown_session")
+
+
+async def test_a_full_service_says_so(site: Site) -> None:
+    site.registry.rules = Rules(max_sessions=1)
+    await site.post(START, {"sessionSlug": "one"})
+    status, answer = await site.post(START, {"sessionSlug": "two"})
+    assert (status, answer["error"]["code"]) == (503, "too_many_sessions")
+
+
+async def test_a_speaker_report_is_204_and_counted(site: Site) -> None:
+    await site.post(START, {"sessionSlug": "weekly"})
+    report = {"sessionSlug": "weekly", "identity": "alice:1", "name": "Alice", "timestamp": 1.5e12}
+    assert await site.post(SPEAKER, report) == (204, None)
+    metrics = site.worlds["weekly"].metrics.registry
+    assert metrics.get_sample_value("speaker_samples_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "field"),
+    [
+        ({"sessionSlug": "other"}, 404, "sessionSlug"),
+        ({"identity": ""}, 400, "identity"),
+        ({"identity": "x" * 300}, 400, "identity"),
+        ({"name": None}, 400, "name"),
+        ({"timestamp": "now"}, 400, "timestamp"),
+    ],
+)
+async def test_bad_speaker_reports_name_their_field(
+    site: Site, change: dict[str, Any], status: int, field: str
+) -> None:
+    await site.post(START, {"sessionSlug": "weekly"})
+    report = {"sessionSlug": "weekly", "identity": "alice:1", "name": "Alice", "timestamp": 1}
+    answered, answer = await site.post(SPEAKER, report | change)
+    assert (answered, answer["error"]["field"]) == (status, field)
+
+
+async def test_sessions_are_listed_and_shown(site: Site) -> None:
+    await site.post(START, {"sessionSlug": "weekly"})
+    _, listed = await site.get("/api/realtime/sessions")
+    status, shown = await site.get("/api/realtime/sessions/weekly")
+    assert status == 200
+    assert [each["sessionSlug"] for each in listed["sessions"]] == ["weekly"]
+    assert shown["audioBytesReceived"] == shown["audioBytesSent"] == shown["drafts"] == 0
+    assert shown["lastTranscriptAgeSeconds"] is None
+    status, answer = await site.get("/api/realtime/sessions/daily")
+    assert (status, answer["error"]["code"]) == (404, "unknown_session")
+
+
+@pytest.mark.parametrize(
+    ("caption_format", "start"),
+    [("vtt", "WEBVTT"), ("srt", "1\n00:00:00"), ("txt", "[00:00:00] Alice: Hello")],
+)
+async def test_stored_finals_come_as_captions(site: Site, caption_format: str, start: str) -> None:
+    path = f"/api/realtime/sessions/weekly/transcript?format={caption_format}"
+    status, text = await site.get(path)
+    assert status == 200
+    assert text.startswith(start)
+    assert site.flushed == 1
+
+
+async def test_stored_finals_after_a_number(site: Site) -> None:
+    status, answer = await site.get("/api/realtime/sessions/weekly/transcript?after=1")
+    assert status == 200
+    assert "Bye" in json.dumps(answer)
+    assert "Hello" not in json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("weekly/transcript?format=pdf", 400, "invalid_request"),
+        ("weekly/transcript?after=-1", 400, "invalid_request"),
+        ("weekly/transcript?after=x", 400, "invalid_request"),
+        ("daily/transcript", 404, "unknown_session"),
+        ("-bad-/transcript", 400, "invalid_slug"),
+    ],
+)
+async def test_bad_transcript_requests(site: Site, query: str, status: int, code: str) -> None:
+    answered, answer = await site.get(f"/api/realtime/sessions/{query}")
+    assert (answered, answer["error"]["code"]) == (status, code)
+
+
+async def test_a_database_that_is_away_is_said_not_guessed(site: Site) -> None:
+    site.finals.away = True
+    status, answer = await site.get("/api/realtime/sessions/weekly/transcript")
+    assert (status, answer["error"]["code"]) == (503, "storage_unavailable")
+
+
+def broadcast_body() -> dict[str, Any]:
+    return {
+        "type": "transcript",
+        "sessionSlug": "weekly",
+        "utteranceId": "u1",
+        "text": "Hello",
+        "isFinal": True,
+        "speaker": "Alice",
+        "speakerId": "alice:1",
+        "ts": 1_790_000_000_123,
+    }
+
+
+async def test_broadcasting_for_other_services_needs_the_secret(site: Site) -> None:
+    good = {"Authorization": f"Bearer {SECRET}"}
+    assert await site.post(BROADCAST, broadcast_body(), **good) == (202, {"delivered": 0})
+    for wrong in ({}, {"Authorization": "Bearer wrong"}):
+        status, answer = await site.post(BROADCAST, broadcast_body(), **wrong)
+        assert (status, answer["error"]["code"]) == (401, "unauthorized")
+    status, answer = await site.post(BROADCAST, {"type": "transcript"}, **good)
+    assert status == 400
+
+
+async def test_health_and_readiness(site: Site) -> None:
+    assert await site.get("/healthz") == (200, {"status": "alive"})
+    assert await site.get("/readyz") == (200, {"status": "ready"})
+    site.reasons = ["the database does not answer"]
+    status, answer = await site.get("/readyz")
+    assert (status, answer["status"]) == (200, "degraded")
+    site.draining = True
+    assert (await site.get("/readyz"))[0] == 503
+    assert (await site.get("/healthz"))[0] == 200
+
+
+async def test_metrics_come_as_text_or_as_the_originals_json(site: Site) -> None:
+    status, text = await site.get("/metrics")
+    assert status == 200
+    assert "# TYPE transcripts_lost_total counter" in text
+    status, snapshot = await site.get("/metrics", Accept="application/json")
+    assert snapshot["ws.broadcast_loop_ms"]["count"] == 0
+
+
+async def test_the_page_is_served_with_strict_headers(site: Site) -> None:
+    for path in ("/", "/s/weekly", "/static/app.js"):
+        async with site.client.get(path) as response:
+            assert response.status == 200
+            assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert (await site.get("/static/..%2f..%2fsettings.py"))[0] == 404
+
+
+async def test_with_tokens_each_role_may_do_its_part() -> None:
+    site = Site(Gate(TokenKeys(secret=SECRET)))
+    start = {"sessionSlug": "weekly"}
+    report = {"sessionSlug": "weekly", "identity": "alice:1", "name": "Alice", "timestamp": 1}
+    async with site.client:
+        assert (await site.post(START, start))[0] == 401
+        assert (await site.post(START, start, **bearer("viewer")))[0] == 403
+        assert (await site.post(START, start, **bearer("host", "other")))[0] == 403
+        assert (await site.post(START, start, **bearer("host")))[0] == 201
+        assert (await site.post(SPEAKER, report, **bearer("viewer")))[0] == 403
+        assert (await site.post(SPEAKER, report, **bearer("speaker")))[0] == 204
+        forged = report | {"identity": "bob:1"}
+        status, answer = await site.post(SPEAKER, forged, **bearer("speaker"))
+        assert (status, answer["error"]["field"]) == (403, "identity")
+        assert (await site.get("/api/realtime/sessions/weekly"))[0] == 401
+        assert (await site.get("/api/realtime/sessions/weekly", **bearer("viewer")))[0] == 200
+        assert (await site.get("/api/realtime/sessions", **bearer("viewer")))[0] == 403
+        assert (await site.get("/api/realtime/sessions", **bearer("viewer", "*")))[0] == 200
+        assert (await site.get("/healthz"))[0] == 200
+        await site.registry.drain(1)
