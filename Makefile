@@ -1,0 +1,46 @@
+# Everything a person needs. On a fresh machine with Python >= 3.11 and make, each target
+# sets up what it uses first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+export PYTHONASYNCIODEBUG ?=
+
+.PHONY: help demo test check fast lock clean
+help:  ## Show this help
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Python 3.11 to 3.13 is needed; name one with: make PYTHON=python3.13 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY)  ## The whole system on a sample conversation; ONCE=1 ends after it
+	$(BIN)/realtime-core demo $(if $(ONCE),--once)
+
+test: $(READY)  ## Lint, types and all tests that need no browser and no GStreamer
+	$(MAKE) --no-print-directory lint
+	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -m "not gstreamer and not chromium" $(ARGS)
+
+check: $(READY)  ## Lint, types and the fast tests
+	$(MAKE) --no-print-directory lint
+	$(BIN)/pytest -m "not gstreamer and not chromium and not slow and not postgres and not ffmpeg"
+
+.PHONY: lint
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+lock: ## Pin the dependencies anew (needs uv on the PATH)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --all-extras -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock
+
+clean:  ## Remove what the targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,143 @@
+"""What one broadcast to many viewers costs, beside the least it can cost.
+
+The least is a loop of ``socket.send`` over the same number of sockets, with a frame that is
+already made. The hub's pass encodes, frames, keeps the transcript for late comers, counts,
+and writes to asyncio transports. Both send to another process that reads all of it.
+
+    python bench/hub_fanout.py [--viewers 500] [--passes 300] [--loop uvloop|asyncio]
+
+The last line is one line of JSON; the times are medians per pass, in microseconds of this
+thread's processor time, which other work on the machine changes little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from statistics import median
+
+import uvloop
+from aiohttp import web
+
+from realtime_core.hub import wire
+from realtime_core.hub.rooms import Hub
+from realtime_core.logs import configure
+from realtime_core.metrics import Metrics
+from realtime_core.model import SessionState, Transcript
+from realtime_core.web.viewer import Viewer
+
+LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+WARM_UP = 20
+
+
+def read_everything() -> None:
+    """Be the other process: accept and read until the first process is gone."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    print(listener.getsockname()[1], flush=True)
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    selector.register(sys.stdin, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is sys.stdin:
+                return
+            if key.fileobj is listener:
+                selector.register(listener.accept()[0], selectors.EVENT_READ)
+            elif not key.fileobj.recv(65_536):  # type: ignore[union-attr] # a socket
+                selector.unregister(key.fileobj)
+
+
+def transcript(seq: int) -> Transcript:
+    return Transcript(
+        session_slug="bench",
+        utterance_id=f"5f0c2a91-00_{seq:08d}",
+        text="we should move the release to Thursday, and tell everybody today",
+        is_final=False,
+        speaker="Alice Example",
+        speaker_id="alice:1",
+        speaker_confidence=0.85,
+        seq=seq,
+        rev=1,
+        start_s=12.34,
+        end_s=15.9,
+        received_at=asyncio.get_running_loop().time(),
+        language="en",
+        confidence=0.92,
+    )
+
+
+async def measure(port: int, viewers: int, passes: int) -> dict[str, float]:
+    hub = Hub(Metrics())
+    hub.open("bench", "e", SessionState.LIVE)
+    loop = asyncio.get_running_loop()
+    bare = [socket.create_connection(("127.0.0.1", port)) for _ in range(viewers)]
+    for sock in bare:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+    transports: list[asyncio.Transport] = []
+    for _ in range(viewers):
+        transport, _protocol = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
+        transports.append(transport)
+        hub.join("bench", Viewer(web.WebSocketResponse(), transport, limit_bytes=262_144))
+    message = wire.transcript_message(transcript(1), sent_at_ms=1790000000123).encode()
+    frame = wire.frame(message)
+    times: dict[str, list[float]] = {"bare": [], "hub": []}
+    for seq in range(1, passes + WARM_UP + 1):
+        began = time.thread_time()
+        for sock in bare:
+            sock.send(frame)
+        times["bare"].append(time.thread_time() - began)
+        await asyncio.sleep(0.005)  # the reader catches up
+        began = time.thread_time()
+        reached = hub.publish(transcript(seq))
+        await asyncio.sleep(0)  # uvloop writes when the callbacks of a turn are done
+        times["hub"].append(time.thread_time() - began)
+        assert reached == viewers
+        await asyncio.sleep(0.005)
+    for sock in bare:
+        sock.close()
+    for transport in transports:
+        transport.close()
+    medians = {name: median(taken[WARM_UP:]) * 1e6 for name, taken in times.items()}
+    return {
+        "frameBytes": len(frame),
+        "bareSendUs": round(medians["bare"]),
+        "hubPublishUs": round(medians["hub"]),
+        "ratio": round(medians["hub"] / medians["bare"], 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--viewers", type=int, default=500)
+    parser.add_argument("--passes", type=int, default=300)
+    parser.add_argument("--loop", choices=LOOPS, default="uvloop")
+    parser.add_argument("--read", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    configure("warning")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if asked.read:
+        return read_everything()
+    with subprocess.Popen(
+        [sys.executable, __file__, "--read"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert reader.stdin
+        assert reader.stdout
+        port = int(reader.stdout.readline())
+        with asyncio.Runner(loop_factory=LOOPS[asked.loop]) as runner:
+            result = runner.run(measure(port, asked.viewers, asked.passes))
+        reader.stdin.close()
+    print(json.dumps({"viewers": asked.viewers, "loop": asked.loop, **result}))
+    return None
+
+
+if __name__ == "__main__":
+    main()
