@@ -35,6 +35,7 @@ from realtime_core.web.viewer import Viewer
 
 LOOPS = {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
 WARM_UP = 20
+PAUSE_S = 0.005  # in which the other process reads
 
 
 def read_everything() -> None:
@@ -73,45 +74,53 @@ def transcript(seq: int) -> Transcript:
     )
 
 
-async def measure(port: int, viewers: int, passes: int) -> dict[str, float]:
-    hub = Hub(Metrics())
-    hub.open("bench", "e", SessionState.LIVE)
-    loop = asyncio.get_running_loop()
-    bare = [socket.create_connection(("127.0.0.1", port)) for _ in range(viewers)]
-    for sock in bare:
+def bare_sockets(port: int, count: int) -> list[socket.socket]:
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for sock in sockets:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setblocking(False)
-    transports: list[asyncio.Transport] = []
-    for _ in range(viewers):
-        transport, _protocol = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
-        transports.append(transport)
+    return sockets
+
+
+async def transports_to(port: int, count: int) -> list[asyncio.Transport]:
+    loop = asyncio.get_running_loop()
+    return [
+        (await loop.create_connection(asyncio.Protocol, "127.0.0.1", port))[0] for _ in range(count)
+    ]
+
+
+def hub_with_viewers(transports: list[asyncio.Transport]) -> Hub:
+    hub = Hub(Metrics())
+    hub.open("bench", "e", SessionState.LIVE)
+    for transport in transports:
         hub.join("bench", Viewer(web.WebSocketResponse(), transport, limit_bytes=262_144))
-    message = wire.transcript_message(transcript(1), sent_at_ms=1790000000123).encode()
-    frame = wire.frame(message)
-    times: dict[str, list[float]] = {"bare": [], "hub": []}
+    return hub
+
+
+async def measure(port: int, viewers: int, passes: int) -> dict[str, float]:
+    sockets, transports = bare_sockets(port, viewers), await transports_to(port, viewers)
+    hub = hub_with_viewers(transports)
+    frame = wire.frame(wire.transcript_message(transcript(1), sent_at_ms=1).encode())
+    bare, whole = [], []
     for seq in range(1, passes + WARM_UP + 1):
         began = time.thread_time()
-        for sock in bare:
+        for sock in sockets:
             sock.send(frame)
-        times["bare"].append(time.thread_time() - began)
-        await asyncio.sleep(0.005)  # the reader catches up
+        bare.append(time.thread_time() - began)
+        await asyncio.sleep(PAUSE_S)
         began = time.thread_time()
         reached = hub.publish(transcript(seq))
         await asyncio.sleep(0)  # uvloop writes when the callbacks of a turn are done
-        times["hub"].append(time.thread_time() - began)
+        whole.append(time.thread_time() - began)
         assert reached == viewers
-        await asyncio.sleep(0.005)
-    for sock in bare:
-        sock.close()
+        await asyncio.sleep(PAUSE_S)
+    for each in sockets:
+        each.close()
     for transport in transports:
         transport.close()
-    medians = {name: median(taken[WARM_UP:]) * 1e6 for name, taken in times.items()}
-    return {
-        "frameBytes": len(frame),
-        "bareSendUs": round(medians["bare"]),
-        "hubPublishUs": round(medians["hub"]),
-        "ratio": round(medians["hub"] / medians["bare"], 3),
-    }
+    bare_us, whole_us = median(bare[WARM_UP:]) * 1e6, median(whole[WARM_UP:]) * 1e6
+    ratio = round(whole_us / bare_us, 3)
+    return {"bareSendUs": round(bare_us), "hubPublishUs": round(whole_us), "ratio": ratio}
 
 
 def main() -> None:

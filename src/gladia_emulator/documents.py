@@ -1,4 +1,4 @@
-"""The bodies of HTTP answers. Pure."""
+"""The bodies of HTTP answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gladia_emulator.config import StreamingRequest
-from gladia_emulator.session import LiveSession, Phase
+from gladia_emulator.session import LiveSession, State
 from gladia_emulator.wire import iso
 
 NO_KEY = "no gladia key provided"
@@ -30,11 +30,11 @@ MESSAGES: Mapping[int, str] = {
     503: "Service unavailable",
     504: "Gateway timeout",
 }
-STATUSES: Mapping[Phase, str] = {
-    Phase.QUEUED: "queued",
-    Phase.RECORDING: "processing",
-    Phase.ENDING: "processing",
-    Phase.DONE: "done",
+STATUSES: Mapping[State, str] = {
+    State.QUEUED: "queued",
+    State.RECORDING: "processing",
+    State.ENDING: "processing",
+    State.DONE: "done",
 }
 
 Document = dict[str, Any]
@@ -72,13 +72,13 @@ def initiated(session: LiveSession, url: str) -> Document:
 
 def job(session: LiveSession) -> Document:
     """Return a session as GET shows it; the result only when it is done."""
-    done = session.phase is Phase.DONE
+    done = session.state is State.DONE
     return {
         "id": session.id,
         "request_id": f"G-{session.id[:8]}",
         "version": 2,
         "kind": "live",
-        "status": STATUSES[session.phase],
+        "status": STATUSES[session.state],
         "created_at": iso(session.created_at),
         "completed_at": iso(session.completed_at) if done else None,
         "custom_metadata": session.custom_metadata,
@@ -101,7 +101,7 @@ def matches(session: LiveSession, query: Mapping[str, str], statuses: Sequence[s
         if key.startswith("custom_metadata[")
     }
     return (
-        (not statuses or STATUSES[session.phase] in statuses)
+        (not statuses or STATUSES[session.state] in statuses)
         and created.startswith(query.get("date", ""))
         and created < query.get("before_date", "9")
         and created >= query.get("after_date", "")
@@ -113,7 +113,7 @@ def overview(session: LiveSession) -> Document:
     """Return a session as the control API shows it."""
     return {
         "id": session.id,
-        "phase": session.phase.value,
+        "state": session.state.value,
         "custom_metadata": session.custom_metadata,
         "connected": session.connected,
         "connections": session.connections,

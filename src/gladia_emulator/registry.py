@@ -8,7 +8,7 @@ from gladia_emulator.config import StreamingRequest
 from gladia_emulator.faults import FaultBook
 from gladia_emulator.recognizer import Recognizer
 from gladia_emulator.rules import Rules
-from gladia_emulator.session import LiveSession, Phase
+from gladia_emulator.session import LiveSession, State
 
 
 class TooManySessions(Exception):
@@ -37,7 +37,7 @@ class Sessions(Mapping[str, LiveSession]):
     @property
     def live(self) -> list[LiveSession]:
         """Those that hold a slot: all that are not done, connected or not."""
-        return [each for each in self._by_id.values() if each.phase is not Phase.DONE]
+        return [each for each in self._by_id.values() if each.state is not State.DONE]
 
     def create(self, request: StreamingRequest) -> LiveSession:
         """Open a session that waits for its first connection.
@@ -63,10 +63,10 @@ class Sessions(Mapping[str, LiveSession]):
 
     async def close(self) -> None:
         """Give up every session. May be called twice."""
-        for session in self._by_id.values():
+        for session in list(self._by_id.values()):  # clients may still come and go
             await session.close()
 
     def _forget_oldest(self) -> None:
-        ended = [each for each in self._by_id.values() if each.phase is Phase.DONE]
+        ended = [each for each in self._by_id.values() if each.state is State.DONE]
         for session in ended[: max(0, len(ended) - self._rules.kept_sessions)]:
             self.delete(session)

@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -18,7 +18,7 @@ from gladia_emulator.connection import CLOSE_TIMEOUT_S, MOST_FRAME_BYTES, Connec
 from gladia_emulator.faults import Fault, FaultBook, FaultName
 from gladia_emulator.registry import Sessions, TooManySessions
 from gladia_emulator.rules import Rules
-from gladia_emulator.session import LiveSession, Phase
+from gladia_emulator.session import LiveSession, State
 
 PATH = "/v2/live"
 MOST_BODY_BYTES = 1024 * 1024
@@ -129,7 +129,7 @@ class LiveRoutes:
     async def delete(self, request: web.Request) -> web.Response:
         """Forget a session that is done."""
         session = self._session(request)
-        if session.phase is not Phase.DONE:
+        if session.state is not State.DONE:
             raise Refusal(403, "Job is not in a deletable state")
         self._sessions.delete(session)
         return web.Response(status=202)
@@ -147,8 +147,8 @@ class LiveRoutes:
             max_msg_size=MOST_FRAME_BYTES + 1, compress=False, timeout=CLOSE_TIMEOUT_S
         )
         await ws.prepare(request)
-        assert isinstance(request.transport, asyncio.Transport)
-        await Connection(ws, request.transport).run(session)
+        # No isinstance: uvloop's transports are of no class of asyncio.
+        await Connection(ws, cast(asyncio.Transport, request.transport)).run(session)
         return ws
 
     def _list(self, request: web.Request) -> web.Response:

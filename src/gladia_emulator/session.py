@@ -1,4 +1,4 @@
-"""One live session: its phases, its connections one after the other, its end."""
+"""One live session: its states, its connections one after the other, its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALREADY_STOPPED = "Recording already stopped"
 GOING_AWAY, BAD_MESSAGE, IDLE, REPLACED = 1001, 4400, 4408, 4409
 
 
-class Phase(Enum):
+class State(Enum):
     """Where a session stands."""
 
     QUEUED = "queued"
@@ -37,11 +37,11 @@ class Phase(Enum):
     DONE = "done"
 
 
-ARROWS: Mapping[Phase, frozenset[Phase]] = {
-    Phase.QUEUED: frozenset({Phase.RECORDING, Phase.ENDING}),
-    Phase.RECORDING: frozenset({Phase.ENDING}),
-    Phase.ENDING: frozenset({Phase.DONE}),
-    Phase.DONE: frozenset(),
+ARROWS: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.RECORDING, State.ENDING}),
+    State.RECORDING: frozenset({State.ENDING}),
+    State.ENDING: frozenset({State.DONE}),
+    State.DONE: frozenset(),
 }
 
 
@@ -74,7 +74,7 @@ class LiveSession:
         self._abandoned = Timer(self._was_abandoned)
         self._too_old = Timer(self._got_too_old)
         self._tasks = Tasks()
-        self._phase = Phase.QUEUED
+        self._state = State.QUEUED
         self._sabotage = Sabotage(self.take, self._kill)
         self._stopped = self._dead = False
         self._too_big = 0
@@ -82,12 +82,12 @@ class LiveSession:
         self.done = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"<LiveSession {self.id} {self._phase.value} {self.received_bytes} bytes>"
+        return f"<LiveSession {self.id} {self._state.value} {self.received_bytes} bytes>"
 
     @property
-    def phase(self) -> Phase:
+    def state(self) -> State:
         """Where it stands."""
-        return self._phase
+        return self._state
 
     @property
     def custom_metadata(self) -> Message:
@@ -124,9 +124,9 @@ class LiveSession:
     @property
     def admits(self) -> bool:
         """Whether its url can be connected to."""
-        if self._dead or self._phase is Phase.DONE:
+        if self._dead or self._state is State.DONE:
             return False
-        return self._phase is not Phase.ENDING or self._stopped
+        return self._state is not State.ENDING or self._stopped
 
     @property
     def connected(self) -> bool:
@@ -158,12 +158,12 @@ class LiveSession:
         self._abandoned.stop()
         self.outbox.plug(outlet)
         self.connections += 1
-        if self._phase is Phase.QUEUED:
-            self._go(Phase.RECORDING)
+        if self._state is State.QUEUED:
+            self._go(State.RECORDING)
             self.outbox.emit(wire.lifecycle("start_recording"))
         elif self.take(FaultName.REPEAT_FINAL_AFTER_RESUME):
             self.outbox.repeat_last_final()
-        if self._phase is Phase.RECORDING:
+        if self._state is State.RECORDING:
             self._idle.restart(self._rules.idle_timeout_s)
         self._sabotage.greet(outlet)
         self.strike()
@@ -175,7 +175,7 @@ class LiveSession:
         self.outbox.unplug()
         self._idle.stop()
         self._sabotage.gone()
-        if self._phase is not Phase.RECORDING:
+        if self._state is not State.RECORDING:
             return
         if client_code == 1000:
             self._end()
@@ -211,7 +211,7 @@ class LiveSession:
 
     async def receive_audio(self, data: bytes) -> None:
         """Take audio; waits when recognition is far behind."""
-        if self._phase is not Phase.RECORDING:
+        if self._state is not State.RECORDING:
             self._refuse_audio(ALREADY_STOPPED)
             return
         self._idle.restart(self._rules.idle_timeout_s)
@@ -238,7 +238,7 @@ class LiveSession:
     def _stop(self) -> None:
         if self.take(FaultName.SWALLOW_STOP):
             return
-        if self._phase is not Phase.RECORDING:
+        if self._state is not State.RECORDING:
             refusal = wire.refused("stop_recording", ALREADY_STOPPED, 409, "ConflictError")
             self.outbox.emit(refusal)
             return
@@ -266,9 +266,9 @@ class LiveSession:
         self._end()
 
     def _end(self) -> None:
-        if self._phase in (Phase.QUEUED, Phase.RECORDING):
+        if self._state in (State.QUEUED, State.RECORDING):
             self._stop_timers()
-            self._go(Phase.ENDING)
+            self._go(State.ENDING)
             self._tasks.start(self._finish())
 
     async def _finish(self) -> None:
@@ -289,7 +289,7 @@ class LiveSession:
         self._over()
 
     def _over(self) -> None:
-        self._go(Phase.DONE)
+        self._go(State.DONE)
         if self.outbox.outlet is not None:
             code = 1000 if self._stopped else self._rules.age_close_code
             self.outbox.outlet.close(code)
@@ -299,8 +299,8 @@ class LiveSession:
         for timer in (self._idle, self._abandoned, self._too_old):
             timer.stop()
 
-    def _go(self, phase: Phase) -> None:
-        if phase not in ARROWS[self._phase]:
-            raise ValueError(f"no way from {self._phase.name} to {phase.name}")
-        self._phase = phase
-        log.info("Session %s is %s after %d bytes", self.id, phase.value, self.received_bytes)
+    def _go(self, state: State) -> None:
+        if state not in ARROWS[self._state]:
+            raise ValueError(f"no way from {self._state.name} to {state.name}")
+        self._state = state
+        log.info("Session %s is %s after %d bytes", self.id, state.value, self.received_bytes)

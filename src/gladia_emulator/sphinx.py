@@ -50,7 +50,7 @@ class SphinxRecognizer:
         async with AsyncExitStack() as stack:
             workers = [Worker() for _ in range(self._count)]
             for worker in workers:
-                stack.push_async_callback(worker.stop)
+                stack.push_async_callback(worker.close)
             await _start_all(workers)
             self._stack = stack.pop_all()
         for worker in workers:
@@ -119,13 +119,16 @@ class Worker:
 
     def __init__(self) -> None:
         self._process: Process | None = None
+        self._closed = False
 
     async def start(self) -> None:
         """Start the process and wait until its model is loaded.
 
         Raises:
-            OSError: It did not come up.
+            OSError: It did not come up, or the worker is closed.
         """
+        if self._closed:
+            raise ConnectionAbortedError("recogniser is closed")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", WORKER, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
         )
@@ -151,6 +154,11 @@ class Worker:
             await self.stop()  # an answer that nobody reads would be taken for the next one
             raise
         return rows
+
+    async def close(self) -> None:
+        """End the process for good. May be called twice."""
+        self._closed = True
+        await self.stop()
 
     async def stop(self) -> None:
         """End the process. May be called twice."""

@@ -39,7 +39,7 @@ def serve() -> None:
     """
     settings = _load()
     logs.configure(settings.log_level, settings.log_format)
-    _run(_serve(settings))
+    sys.exit(_run(_serve(settings)))
 
 
 @app.command()
@@ -131,7 +131,7 @@ def _run(main: Coroutine[Any, Any, int]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     except OSError as exc:
-        console.print(f"realtime-core: {exc}", markup=False)
+        console.print(f"realtime-core: {exc}", markup=False, soft_wrap=True)
         return 1
 
 
@@ -145,5 +145,5 @@ def _loop_factory() -> Any:
 
 def _complain(error: ConfigurationError) -> NoReturn:
     for line in str(error).splitlines():
-        console.print(f"realtime-core: {line}", markup=False)
+        console.print(f"realtime-core: {line}", markup=False, soft_wrap=True)
     raise typer.Exit(EXIT_CONFIGURATION) from None

@@ -94,7 +94,7 @@ class SpeechHeard:
         utterance_id: The provider's id, opaque. It may change between draft and final.
         text: The whole text so far, stripped.
         speaker: The provider's own speaker, which the live API never sends today.
-        received_at: When the message came in, on the event loop's clock.
+        received_at: When the message came in, by the monotonic clock, as the event loop's is.
     """
 
     stt_session_id: str
@@ -175,7 +175,7 @@ class Transcript:
     Attributes:
         seq: Grows by one with each transcript of the session.
         rev: Grows by one with each transcript of the utterance, from 1.
-        received_at: When its cause came in, on the event loop's clock.
+        received_at: When its cause came in, by the monotonic clock.
     """
 
     session_slug: str

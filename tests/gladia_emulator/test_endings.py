@@ -1,14 +1,15 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 
 from gladia_emulator.scripted import silence, text_for, tone
 from tests.eventually import eventually
-from tests.gladia_emulator.client import CHUNK_BYTES, HELLO, Client, quick, range_of
+from tests.gladia_emulator.client import CHUNK_BYTES, HELLO, Client, Socket, quick, range_of
 
 
 @asynccontextmanager
@@ -178,13 +179,26 @@ async def test_leaving_says_going_away() -> None:
         async with quick() as emulator:
             client = Client(emulator, http)
             session = await client.start()
-            ws = await http.ws_connect(session["url"])
-            closed = asyncio.create_task(ws.receive())
-            await ws.send_bytes(b"")
-            while (await closed).type is aiohttp.WSMsgType.TEXT:
-                closed = asyncio.create_task(ws.receive())
-                if emulator.sessions[session["id"]].outbox.acks:
-                    break
-        while (frame := await closed).type is aiohttp.WSMsgType.TEXT:
-            closed = asyncio.create_task(ws.receive())
-        assert frame.data == 1001
+            socket = Socket(await http.ws_connect(session["url"]))
+            await socket.until_type("start_recording")
+            closed = asyncio.create_task(socket.until_closed())
+        assert await closed == 1001
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_every_event_loop_can_cut_freeze_and_end(run: Callable[[Any], None]) -> None:
+    async def main() -> None:
+        async with patient(close_delay_s=0) as client:
+            session = await client.start()
+            async with client.socket(session["url"]) as socket:
+                await socket.until_type("start_recording")
+                client.emulator.fault("freeze", seconds=0.02)
+                await socket.say(HELLO)
+                await socket.until_final()
+                client.emulator.fault("cut")
+                assert await socket.until_closed() == 1006
+            async with client.socket(session["url"]) as socket:
+                await socket.stop()
+                assert await socket.until_closed() == 1000
+
+    run(main())

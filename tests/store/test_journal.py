@@ -1,10 +1,8 @@
 import asyncio
 import os
-import resource
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +11,7 @@ from structlog.testing import capture_logs
 from realtime_core.errors import ConfigurationError, StoreUnavailable
 from realtime_core.store.journal import Journal
 from realtime_core.store.rows import encode
+from tests.store.disk import no_larger_file
 from tests.store.finals import final, utterances
 
 ROOM = 1_000_000
@@ -161,24 +160,13 @@ async def test_a_disk_without_room_refuses_finals_and_damages_nothing(path: Path
         for number in range(50):
             assert journal.append(final(number))
         with (
-            no_larger_file(path.with_name("journal.db-wal").stat().st_size),
+            no_larger_file(path.with_name("journal.db-wal")),
             capture_logs() as logs,
         ):
             assert not journal.append(final(50))
         assert logs[0]["event"] == "Journal cannot be used"
         assert journal.append(final(51))
         assert len(await pending(journal)) == journal.rows == 51
-
-
-@contextmanager
-def no_larger_file(size: int) -> Iterator[None]:
-    """Let the system refuse to make any file longer: this process's full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def test_a_file_that_somebody_else_locks_costs_finals_a_moment_only(path: Path) -> None:

@@ -125,6 +125,21 @@ async def test_an_open_connection_that_falls_silent_costs_bounded_time_and_is_re
 
 
 @pytest.mark.slow
+async def test_a_database_that_is_slow_at_each_step_costs_bounded_time_too(
+    postgres_dsn: str,
+) -> None:
+    async with proxy_of(postgres_dsn) as proxy:
+        store = PostgresStore(through(postgres_dsn, proxy.port), command_timeout_s=IMPATIENT)
+        async with store:
+            await store.ping()
+            with proxy.delayed(0.4 * IMPATIENT), pytest.raises(StoreUnavailable, match="Timeout"):
+                async with asyncio.timeout(10 * IMPATIENT):
+                    await store.insert([final(1)])
+            await store.insert([final(2)])
+        assert ("u2", 1) in await sql(postgres_dsn, STORED)
+
+
+@pytest.mark.slow
 async def test_leaving_is_bounded_when_the_database_falls_silent(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,9 +15,13 @@ from realtime_core.store.journal import Journal
 from realtime_core.store.memory import MemoryStore
 from realtime_core.store.rows import encode
 from realtime_core.store.writer import Writer
+from tests.store.disk import no_larger_file
 from tests.store.finals import final
 from tests.store.flaky import POISON, FlakyStore, Outcome
 from tests.virtual_time import in_virtual_time
+
+# Timers closer than a microsecond: virtual time runs both, and says so.
+pytestmark = pytest.mark.filterwarnings("ignore:delta is less than resolution")
 
 ROOM = 1_000_000
 ROW_BYTES = len(encode(final(10)))
@@ -157,6 +161,22 @@ def test_what_the_journal_has_no_room_for_is_stored_from_memory(path: Path) -> N
             await asyncio.sleep(MINUTE_S)
             assert stored(store) == finals(5)
             assert bench.count("transcripts_lost_total") == bench.writer.pending == 0
+
+    in_virtual_time(main())
+
+
+def test_what_the_journal_could_not_take_moves_there_as_soon_as_it_can(path: Path) -> None:
+    store = FlakyStore()
+
+    async def main() -> None:
+        async with writing(store, path, stop_timeout_s=0) as bench:
+            with store.away():
+                bench.accept(*finals(5))
+                with no_larger_file(path.with_name("journal.db-wal")):
+                    assert bench.accept(final(99)) == [False]
+                assert (bench.journal.rows, bench.writer.pending) == (5, 6)
+                await asyncio.sleep(MINUTE_S)
+                assert (bench.journal.rows, bench.writer.pending) == (6, 6)
 
     in_virtual_time(main())
 

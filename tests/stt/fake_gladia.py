@@ -228,7 +228,8 @@ class FakeGladia:
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
         if self.refused_handshakes:
-            return web.Response(status=self.refused_handshakes.popleft())
+            status = self.refused_handshakes.popleft()
+            return web.Response(status=status, headers={"Location": str(request.url)})
         for session in self.sessions:
             if session.token == request.query["token"]:
                 return await session.serve(request)

@@ -19,7 +19,7 @@ from tests.stt.fake_gladia import API_KEY, FakeGladia
 E = TypeVar("E", bound=SttEvent)
 
 # Real sockets need real, small waits.
-QUICK = Waits(probe_s=0.02, settle_s=0.1, recover_s=0.1, poll_s=0.01, tick_s=0.01)
+QUICK = Waits(probe_s=0.02, settle_s=0.05, recover_s=0.1, poll_s=0.01, tick_s=0.01)
 
 
 def at_once() -> Iterator[float]:
@@ -88,10 +88,15 @@ def config(gladia: FakeGladia, **options: Any) -> GladiaConfig:
 
 
 @asynccontextmanager
-async def bridged(gladia: FakeGladia, **options: Any) -> AsyncIterator[Running]:
-    """Run a bridge for the length of a block; what still runs then is cancelled."""
+async def bridged(gladia: FakeGladia | None, **options: Any) -> AsyncIterator[Running]:
+    """Run a bridge for the length of a block; what still runs then is cancelled.
+
+    Beside something else than the fake, ``config`` has to say where that is.
+    """
     options = {"session": "weekly", "delays": at_once, "slow_delays": at_once} | options
-    options = {"waits": QUICK, "config": config(gladia)} | options
+    options = {"waits": QUICK} | options
+    if gladia is not None:
+        options = {"config": config(gladia)} | options
     metrics = Metrics()
     async with aiohttp.ClientSession() as http:
         running = Running(GladiaBridge(metrics=metrics, http=http, **options), metrics)

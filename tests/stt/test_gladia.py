@@ -104,7 +104,7 @@ async def test_half_a_sample_waits_for_its_other_half(gladia: FakeGladia) -> Non
 async def test_chunks_can_be_given_a_least_length(gladia: FakeGladia) -> None:
     async with bridged(gladia, chunk_ms=100) as running:
         session = await gladia.session()
-        for at in range(0, 10):
+        for at in range(10):
             running.bridge.send(speech(0.04, first=at * 640))
             await asyncio.sleep(0)
         await running.finish()
@@ -120,6 +120,22 @@ async def test_the_end_waits_for_the_last_finals(gladia: FakeGladia) -> None:
         await running.finish()
     assert [heard.text for heard in running.heard] == ["goodbye"]
     assert (session.stops, len(session.audio), gladia.gets) == (1, 32_000, 0)
+
+
+async def test_what_comes_after_the_end_is_ignored(gladia: FakeGladia) -> None:
+    async with bridged(gladia) as running:
+        await running.finish()
+        running.bridge.send(speech(1))
+        running.bridge.end()
+        assert running.bridge.statistics().unacknowledged_s == 0
+    assert not running.gaps
+
+
+async def test_audio_that_came_and_ended_before_run_is_transcribed(gladia: FakeGladia) -> None:
+    async with bridged(gladia) as running:
+        running.bridge.send(speech(1))
+        await running.finish()
+    assert gladia.sessions[0].audio == speech(1)
 
 
 async def test_without_audio_the_end_is_clean_too(gladia: FakeGladia) -> None:
@@ -229,6 +245,23 @@ async def test_an_old_session_may_finish_its_sentence(gladia: FakeGladia) -> Non
     assert loop.time() - began > 0.1
 
 
+async def test_an_old_session_that_does_not_finish_is_left(gladia: FakeGladia) -> None:
+    async with bridged(gladia, max_session_s=0.05, drain_timeout_s=0.05) as running:
+        first = await gladia.session()
+        first.closes_after_stop = False
+        first.result = {"status": "done", "result": {"messages": _two_finals()}}
+        running.bridge.send(speech(1))
+        await first.left()
+        running.bridge.send(speech(1, first=16_000))
+        second = await gladia.session(1)
+        await second.heard(32_000)
+        await running.finish()
+    assert first.closed_with == [1000]
+    assert first.audio + second.audio == speech(2)
+    assert [heard.text for heard in running.heard] == ["known", "late"]
+    assert running.metric("stt_drops_total", code="drain_timeout") == 1
+
+
 async def test_an_idle_session_is_ended_and_the_next_begins_with_audio(gladia: FakeGladia) -> None:
     waits = Waits(tick_s=0.01, idle_s=0.05)
     async with bridged(gladia, waits=waits) as running:
@@ -239,7 +272,8 @@ async def test_an_idle_session_is_ended_and_the_next_begins_with_audio(gladia: F
         running.bridge.send(speech(1))
         second = await gladia.session(1)
         await second.heard(32_000)
-    assert (first.audio, second.audio) == (b"", speech(1))
+    assert not first.audio
+    assert second.audio == speech(1)
 
 
 def _two_finals() -> list[str]:
@@ -248,4 +282,3 @@ def _two_finals() -> list[str]:
         json.dumps(transcript("la", 0.6, 0.7, final=False, number=1)),
         json.dumps(transcript("late", 0.6, 0.9, final=True, number=1)),
     ]
-

@@ -79,9 +79,7 @@ async def test_where_empty_chunks_go_unanswered_a_moment_is_doubled_and_times_st
         await session.heard(3 * SECOND + 642)
         await session.say("on time", 2.5 + 642 / SECOND, 2.75 + 642 / SECOND)
         await running.until(lambda: running.heard)
-    assert session.audio == speech(2) + speech(642 / SECOND, first=16_000) + speech(
-        1, first=32_000
-    )
+    assert session.audio == speech(2) + speech(642 / SECOND, first=16_000) + speech(1, first=32_000)
     assert running.heard[0].start_s == pytest.approx(2.5)
     assert running.heard[0].words[0].end_s == pytest.approx(2.75)
 
@@ -123,7 +121,7 @@ async def test_a_frozen_provider_is_left_for_a_fresh_session(gladia: FakeGladia)
         await second.heard(SECOND)
         await second.say("again", 0.5, 0.75)
         await running.until(lambda: running.heard)
-    assert running.metric("stt_drops_total", code="unsettled") == 1
+    assert running.metric("stt_drops_total", code="unsettled") == 3
     origin_s = 2 - len(second.audio) / SECOND
     assert origin_s <= 1
     assert running.heard[0].start_s == pytest.approx(origin_s + 0.5)
@@ -140,6 +138,39 @@ async def test_a_stop_is_sent_again_after_a_resume(gladia: FakeGladia) -> None:
         session.cut()
         await running.task
     assert (session.stops, running.heard[0].text) == (2, "at last")
+
+
+async def test_a_stop_that_arrived_unanswered_stands_for_all_the_audio(gladia: FakeGladia) -> None:
+    async with bridged(gladia) as running:
+        session = await _first_second(gladia, running)
+        session.acknowledges = session.closes_after_stop = False
+        running.bridge.send(speech(1, first=16_000))
+        running.bridge.end()
+        await session.stopped()
+        session.refuses_audio = session.closes_after_stop = True
+        session.cut()
+        await running.task
+    assert session.audio == speech(2)
+    assert session.stops == 2
+    assert not running.gaps
+    assert len(gladia.posts) == 1
+
+
+async def test_a_provider_that_lost_acknowledged_audio_is_denounced(gladia: FakeGladia) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with bridged(gladia) as running:
+            session = await _first_second(gladia, running)
+            session.counts = False
+            running.bridge.send(speech(1, first=16_000))
+            await eventually(lambda: running.bridge.statistics().sent_bytes == 2 * SECOND)
+            session.cut()
+            del session.audio[SECOND // 2 :]
+            session.counts = True
+            await session.heard(SECOND * 3 // 2)
+            await session.say("on time", 0.75, 1.0)
+            await running.until(lambda: running.heard)
+    assert running.heard[0].start_s == 1.25
+    assert "Gladia lost audio that it had acknowledged" in [line["event"] for line in lines]
 
 
 async def test_after_a_drop_the_finals_are_looked_up_in_the_end(gladia: FakeGladia) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -200,7 +201,7 @@ class Streaming(RuleBasedStateMachine):
             self.provider.probes.append((count, count + PROBE_BYTES))
 
 
-TestStreaming = Streaming.TestCase
+TestStreaming = pytest.mark.slow(Streaming.TestCase)
 TestStreaming.settings = settings(max_examples=100, stateful_step_count=40)
 
 

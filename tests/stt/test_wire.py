@@ -183,6 +183,7 @@ ANY_JSON = st.recursive(
 TYPES = st.sampled_from(["transcript", "speech_start", "audio_chunk", "stop_recording", "error"])
 
 
+@pytest.mark.slow
 @given(kind=TYPES, data=ANY_JSON, inner=ANY_JSON, acknowledged=ANY_JSON)
 def test_nothing_that_can_come_raises(
     kind: str, data: object, inner: object, acknowledged: object

@@ -25,6 +25,7 @@ from tests.web.live_service import (
 pytestmark = pytest.mark.filterwarnings("ignore::async_solipsism.SolipsismWarning")
 
 LONG_PING = b"\x89\xfd\x00\x00\x00\x00" + bytes(125)
+TOO_LONG = b"\x81\xfe\xff\xff\x00\x00\x00\x00" + b"x" * 65_535
 WEEKLY = "sessionSlug=weekly"
 
 
@@ -181,3 +182,16 @@ def test_a_client_that_keeps_asking_and_does_not_read_is_closed() -> None:
         assert service.count("viewers_closed_total", code="4008") == 1
 
     with_deaf_client(scene, Limits(messages_per_s=1e9, burst=10**9, buffer_bytes=4096))
+
+
+def test_a_client_that_breaks_the_rules_and_does_not_read_is_freed_too() -> None:
+    async def scene(service: LiveService, writer: asyncio.StreamWriter) -> None:
+        seq = 0
+        while service.live.buffered_bytes() < 90_000:
+            seq += 1
+            service.hub.publish(final(seq, "x" * 1000, utterance=str(seq)))
+        # aiohttp answers this with a close of its own, and waits for what was written to leave.
+        writer.write(TOO_LONG)
+        assert await gone(service) == pytest.approx(50, abs=6)
+
+    with_deaf_client(scene)

@@ -21,8 +21,9 @@ ALLOWED = ["-protocol_whitelist", "pipe", "-format_whitelist", "flv", "-codec_wh
 FRUGAL = ["-threads", "1", "-max_streams", "1"]
 AT_ONCE = ["-f", "flv", "-probesize", "32", "-analyzeduration", "0"]
 # Frames that cannot be decoded leave a hole in the timestamps; this fills it with silence,
-# so that what follows keeps its time. 5 ms is above FLV's rounding and below any frame.
-# Without holes the output is the same, byte for byte.
+# so that what follows keeps its time. 5 ms is above FLV's rounding and below the frames in use.
+# Without holes the output is the same, byte for byte. It fills nothing before the first good
+# frame of a process, nor where the form of the audio changes.
 IN_TIME = f"aresample={SAMPLE_RATE_HZ}:async=1:min_hard_comp=0.005"
 # Or it would exit with an error at the end when most frames were bad.
 FORGIVING = ["-max_error_rate", "1"]

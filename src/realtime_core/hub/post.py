@@ -37,7 +37,7 @@ log = get_logger("hub")
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A payload on its way. ``received_at`` is by the event loop's clock."""
+    """A payload on its way. ``received_at`` is by the monotonic clock."""
 
     payload: bytes
     is_final: bool
@@ -183,8 +183,7 @@ class HttpBroadcaster:
         return await self._post(letter)
 
     async def _post(self, letter: Letter) -> None:
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = time.monotonic()
         try:
             # A redirect would carry the secret to wherever it points.
             async with self._http.post(
@@ -197,10 +196,10 @@ class HttpBroadcaster:
                 status = answer.status
         except (aiohttp.ClientError, OSError) as exc:  # TimeoutError is an OSError
             raise PostFailed(type(exc).__name__, final=False) from exc
-        self._metrics.http_post_latency.observe(clock() - began)
+        self._metrics.http_post_latency.observe(time.monotonic() - began)
         if status >= 300:
             raise PostFailed(f"HTTP {status}", final=status not in (408, 429) and status < 500)
-        self._metrics.ingest_broadcast_latency.observe(clock() - letter.received_at)
+        self._metrics.ingest_broadcast_latency.observe(time.monotonic() - letter.received_at)
 
     def _lose(self, letter: Letter, reason: str = "queue full") -> None:
         if letter.is_final:

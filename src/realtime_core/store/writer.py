@@ -168,9 +168,11 @@ class Writer:
     async def _until_due(self) -> None:
         while (due_at := self._batcher.due_at(self.pending)) is None or due_at > _now():
             self._arrived.clear()
-            with suppress(TimeoutError):
+            try:
                 async with asyncio.timeout_at(due_at):
                     await self._arrived.wait()
+            except TimeoutError:
+                return  # a timer may be early by the clock's resolution
 
     async def _write_batch(self) -> None:
         async with self._turn:

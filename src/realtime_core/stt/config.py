@@ -39,7 +39,7 @@ class Waits:
         drain_s: For the last finals, after the end of the audio or of an STT session.
         ack_s: For an acknowledgement while audio is in flight; then the link is dead.
         probe_s: For the answer to an empty chunk after a resume.
-        settle_s: For the provider's count after a resume; then a new STT session is asked for.
+        settle_s: For the provider's count after a resume; then the socket is dropped again.
         idle_s: Without audio until the STT session is ended politely. The provider hangs up
             after 30.
         farewell_s: For saying goodbye when the bridge is cancelled.
@@ -54,7 +54,7 @@ class Waits:
     drain_s: float = 10.0
     ack_s: float = 15.0
     probe_s: float = 1.0
-    settle_s: float = 5.0
+    settle_s: float = 3.0
     idle_s: float = 20.0
     farewell_s: float = 1.0
     recover_s: float = 5.0

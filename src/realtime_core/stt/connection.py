@@ -34,6 +34,7 @@ class SttSession:
         ending: It gets no more audio.
         stop_sent: ``stop_recording`` went out over some socket.
         stop_taken: The provider has shown that it got it.
+        answers_empty_chunks: The provider is known to acknowledge chunks without audio.
     """
 
     id: str
@@ -45,6 +46,7 @@ class SttSession:
     ending: bool = False
     stop_sent: bool = False
     stop_taken: bool = False
+    answers_empty_chunks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,10 @@ class Connection:
         """Return when the socket is closed. Cancelled, it says goodbye first, briefly."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                helpers = [tasks.create_task(self._send()), tasks.create_task(self._watch())]
+                helpers = [
+                    tasks.create_task(self._send(), name=f"stt/{self._stt.id}/send"),
+                    tasks.create_task(self._watch(), name=f"stt/{self._stt.id}/watch"),
+                ]
                 code = await self._receive()
                 for helper in helpers:
                     helper.cancel()
@@ -134,8 +139,10 @@ class Connection:
         try:
             async with asyncio.timeout(self._waits.probe_s):
                 await self._settled()
+            self._stt.answers_empty_chunks = True
         except TimeoutError:
-            await self._send_audio(self._feed.take_probe)
+            if not self._stt.answers_empty_chunks:
+                await self._send_audio(self._feed.take_probe)
             await self._settled()
 
     async def _settled(self) -> None:

@@ -128,8 +128,9 @@ class GladiaBridge:
     async def run(self, emit: Callable[[SttEvent], None]) -> None:
         """Stream until everything after :meth:`end` has come in, or its time is over.
 
-        Events are emitted synchronously. Cancelled, it ends the provider's session within
-        a second.
+        Events are emitted synchronously, from the receive loop. After :meth:`end` it takes
+        ``drain_timeout_s`` at most, a second to say goodbye, and ``waits.recover_s`` to look
+        up finals. Cancelled, it ends the provider's session within a second.
 
         Raises:
             SttRejected: It will never work.

@@ -77,7 +77,7 @@ class Leg:
         """A new socket replaces the one before; what was in flight is in doubt."""
         self.sent_at = self._probe_at = self.acknowledged_at
         self._probe_bytes = 0
-        self.settled = True
+        self.settled = self.sent_most_at == self.sent_at
 
     def sent(self, count: int) -> None:
         """So many bytes went out from :attr:`sent_at` on."""
@@ -92,8 +92,7 @@ class Leg:
         if not self.settled and self._probe_bytes - (end - start) in (0, 1):
             self._settle(start)
         self.count = max(self.count, end)
-        if self.settled or not self._probe_bytes:
-            self.sent_at = max(self.sent_at, self.acknowledged_at)
+        self.sent_at = max(self.sent_at, self.acknowledged_at)
 
     def delivered(self) -> None:
         """The provider has shown that it got everything that was ever sent."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
 from collections.abc import Callable
 from typing import assert_never
 
@@ -30,7 +30,7 @@ class Reporter:
             case AudioAck():
                 self._tell(available=True, reason="speech-to-text connected")
             case TranscriptMessage():
-                self._transcript(stt, place(message, stt.leg, asyncio.get_running_loop().time()))
+                self._transcript(stt, place(message, stt.leg, time.monotonic()))
             case SpeechMessage(started=started):
                 at_s = stt.leg.session_s(message.at_s)
                 if started:

@@ -50,9 +50,9 @@ class Cut(Enum):
 def after_cut(cut: Cut, *, in_flight: bool) -> Next:
     """Return what to do after a socket that the provider did not close."""
     match cut:
-        case Cut.UNREACHABLE | Cut.ACK_TIMEOUT:
+        case Cut.UNREACHABLE | Cut.ACK_TIMEOUT | Cut.UNSETTLED:
             return Next.RESUME
-        case Cut.SESSION_GONE | Cut.REFUSED | Cut.UNSETTLED | Cut.OVERFLOW:
+        case Cut.SESSION_GONE | Cut.REFUSED | Cut.OVERFLOW:
             return Next.NEW_SESSION
         case Cut.DRAIN_TIMEOUT:
             return Next.NEW_SESSION if in_flight else Next.FINISHED

@@ -39,7 +39,7 @@ async def open_socket(url: str) -> ClientConnection:
         SttUnavailable: It may work later.
     """
     # Loading the certificates reads files.
-    tls = await asyncio.to_thread(_tls) if url.startswith("wss:") else None
+    tls = await asyncio.to_thread(tls_context) if url.startswith("wss:") else None
     try:
         return await _ConnectOnce(
             url,
@@ -64,5 +64,6 @@ async def open_socket(url: str) -> ClientConnection:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
+    """Return the context for every socket of the process."""
     return ssl.create_default_context()
