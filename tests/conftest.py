@@ -7,7 +7,7 @@ import structlog
 from blockbuster import BlockBuster, blockbuster_ctx
 from hypothesis import settings
 
-pytest_plugins = ["tests.postgres"]
+pytest_plugins = ["tests.browser", "tests.postgres"]
 
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci")

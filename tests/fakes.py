@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from realtime_core.captioner import Captioner
 from realtime_core.errors import RealtimeCoreError
@@ -97,7 +97,8 @@ class FakeStt:
         self.emit = emit
         self._failure = asyncio.get_running_loop().create_future()
         ending = asyncio.ensure_future(self.ended.wait())
-        await asyncio.wait([ending, self._failure], return_when=asyncio.FIRST_COMPLETED)
+        waiting: list[asyncio.Future[Any]] = [ending, self._failure]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         ending.cancel()
         if self._failure.done():
             self._failure.result()

@@ -142,7 +142,8 @@ def test_audio_reaches_its_session_only() -> None:
     async def story(registry: Registry) -> None:
         for slug in ("one", "two"):
             await registry.start(slug)
-            publisher = publish(registry, slug)
+        publish(registry, "one")
+        publisher = publish(registry, "two")
         await settle()
         registry.audio(publisher, TAG)  # type: ignore[arg-type]
         await settle()

@@ -46,7 +46,7 @@ class Viewer:
     async def until(self, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Read until a message fits; return it."""
         async for raw in self.socket:
-            message = json.loads(raw.data)
+            message: dict[str, Any] = json.loads(raw.data)
             self.messages.append(message)
             if condition(message):
                 return message

@@ -132,7 +132,7 @@ async def test_a_database_that_is_slow_at_each_step_costs_bounded_time_too(
         store = PostgresStore(through(postgres_dsn, proxy.port), command_timeout_s=IMPATIENT)
         async with store:
             await store.ping()
-            with proxy.delayed(0.4 * IMPATIENT), pytest.raises(StoreUnavailable, match="Timeout"):
+            with proxy.delayed(0.3 * IMPATIENT), pytest.raises(StoreUnavailable, match="Timeout"):
                 async with asyncio.timeout(10 * IMPATIENT):
                     await store.insert([final(1)])
             await store.insert([final(2)])

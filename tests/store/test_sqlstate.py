@@ -67,4 +67,5 @@ def test_the_error_of_a_row_does_not_quote_it() -> None:
 
 
 def test_the_error_of_an_outage_says_what_happened() -> None:
-    assert str(store_error(server_error("57P01"))) == "PostgresError 57P01: said the server"
+    error = server_error("57P01", "shutting down\nDETAIL: (text)=(what Alice said)")
+    assert str(store_error(error)) == "PostgresError 57P01: shutting down"

@@ -181,6 +181,21 @@ def test_what_the_journal_could_not_take_moves_there_as_soon_as_it_can(path: Pat
     in_virtual_time(main())
 
 
+def test_stopping_moves_to_the_journal_what_it_could_not_take_before(path: Path) -> None:
+    store = FlakyStore()
+    bench = Bench(store, path, stop_timeout_s=5)
+
+    async def main() -> None:
+        async with bench.writer:
+            with no_larger_file(path.with_name("journal.db-wal")):
+                assert bench.accept(*finals(50)) == [False] * 50
+                await asyncio.sleep(0)  # the batch is on its way, and stays there
+
+    with store.hanging():
+        in_virtual_time(main())
+    assert (bench.journal.rows, bench.count("transcripts_lost_total")) == (50, 0)
+
+
 def test_memory_is_bounded_too_and_what_goes_is_counted(path: Path) -> None:
     store = FlakyStore()
 

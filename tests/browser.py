@@ -1,4 +1,4 @@
-"""A real headless Chromium for the tests marked ``chromium``, and the page it looks at."""
+"""A plugin: a real headless Chromium for the tests marked ``chromium``, and the viewer page."""
 
 from __future__ import annotations
 
