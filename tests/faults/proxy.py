@@ -45,7 +45,8 @@ class Link:
 
     def half_close(self, way: Way) -> None:
         """Tell one side that the other has nothing more to say; the way back stays open."""
-        if self.writers[way].can_write_eof():
+        # uvloop raises for a transport that is closed, asyncio passes over it.
+        if not self.writers[way].is_closing():
             self.writers[way].write_eof()
 
 
@@ -198,7 +199,7 @@ class Proxy:
         """Pass one direction on until it ends; a broken connection ends both."""
         with suppress(ConnectionError):
             async for piece in self._pieces(link.readers[way]):
-                if self._loses(link, way, piece):
+                if self._loses(link, way, piece) or link.writers[way].is_closing():
                     break
                 link.writers[way].write(piece)
                 await link.writers[way].drain()

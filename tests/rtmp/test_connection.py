@@ -21,6 +21,10 @@ class FakeSocket:
     def setsockopt(self, *option: int) -> None:
         assert len(option) == 3
 
+    def getsockopt(self, *option: int) -> bytes:
+        assert option[-1] == 1, "one byte, the state"
+        return b"\x01"
+
 
 class FakeTransport(asyncio.Transport):
     """Keeps what is written; a test says how much of it the peer has read.

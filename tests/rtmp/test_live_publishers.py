@@ -36,8 +36,11 @@ def frame_times(tags: list[AudioTag]) -> list[int]:
 
 
 def encode(source: str, *more: str) -> list[str]:
-    flags = ["-nostdin", "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", source]
-    return [ffmpeg(), *flags, *more, "-t", str(SECONDS), "-c:a", "aac", "-b:a", "128k"]
+    flags = ["-nostdin", "-hide_banner", "-loglevel", "error"]
+    # Ten times real time. FFmpeg leaves without reading our last acknowledgement, and would
+    # take what it has not yet sent along; a live source has nothing left to send.
+    paced = ["-readrate", "10", "-f", "lavfi", "-i", source]
+    return [ffmpeg(), *flags, *paced, *more, "-t", str(SECONDS), "-c:a", "aac", "-b:a", "128k"]
 
 
 async def published(argv: list[str]) -> list[AudioTag]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,15 +13,27 @@ import uvloop
 from structlog.testing import capture_logs
 
 from realtime_core.metrics import Metrics
-from realtime_core.model import PublishEnd
+from realtime_core.model import AudioTag, PublishEnd
 from realtime_core.rtmp.limits import Limits
 from realtime_core.rtmp.listening import open_listeners
 from realtime_core.rtmp.reasons import CloseReason
-from realtime_core.rtmp.server import Refusal, RtmpServer
+from realtime_core.rtmp.server import Publish, Refusal, RtmpServer
 from tests.eventually import eventually
 from tests.rtmp.hosts import RecordingHost
 from tests.rtmp.peer import peer
-from tests.rtmp.vectors import HANDSHAKE, NULL, command, frame, full, header, set_chunk_size, text
+from tests.rtmp.vectors import (
+    ASC,
+    HANDSHAKE,
+    NULL,
+    START,
+    command,
+    control,
+    frame,
+    full,
+    header,
+    set_chunk_size,
+    text,
+)
 
 LOOPBACK = ("127.0.0.1", "::1")
 QUICK = Limits(
@@ -156,6 +169,38 @@ async def test_s13_reset_loses_the_publish_once() -> None:
         await here.host.until("done_publish")
         await here.until_closed(CloseReason.PEER_RESET)
     assert here.host.ends == [PublishEnd.LOST]
+
+
+class HostOfAHastyPeer(RecordingHost):
+    """Its peer sends its last words and resets the connection during the first audio."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peer = socket.socket()
+
+    def audio(self, publish: Publish, tag: AudioTag) -> None:
+        super().audio(publish, tag)
+        if tag.is_config:
+            self.peer.sendall(full(4, 0, frame(372)) * 20 + FCUNPUBLISH)
+            self.peer.close()  # with replies unread, which makes it a reset
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_last_words_before_a_reset_are_read(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def main() -> None:
+        host = HostOfAHastyPeer()
+        async with RtmpServer(host, Metrics(), port=0, addresses=["127.0.0.1"]) as server:
+            host.peer.connect(("127.0.0.1", server.port))
+            ping = control(4, b"\x00\x06" + bytes(4))  # so that there is something to write
+            host.peer.sendall(START + ping + full(4, 0, ASC))
+            await host.until("done_publish")
+        assert host.ends == [PublishEnd.CLEAN]
+        assert len(host.tags[host.publishes[0].id]) == 21
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
 
 
 async def test_leaving_in_mid_publish_loses_it() -> None:

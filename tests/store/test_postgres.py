@@ -140,6 +140,13 @@ async def test_a_database_that_is_slow_at_each_step_costs_bounded_time_too(
 
 
 @pytest.mark.slow
+async def test_many_steps_each_in_time_are_bounded_together(postgres_dsn: str) -> None:
+    async with PostgresStore(postgres_dsn, command_timeout_s=IMPATIENT) as store:
+        with pytest.raises(StoreUnavailable, match="Timeout"):
+            await sleep_in(store, 0.5 * IMPATIENT, times=9)
+
+
+@pytest.mark.slow
 async def test_leaving_is_bounded_when_the_database_falls_silent(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +155,7 @@ async def test_leaving_is_bounded_when_the_database_falls_silent(
         async with PostgresStore(through(postgres_dsn, proxy.port)) as store:
             calls = [asyncio.create_task(store.ping()) for _ in range(3)]
             await asyncio.gather(*calls)
-            hung = asyncio.create_task(sleep_in(store))
+            hung = asyncio.create_task(sleep_in(store, 9.0))
             await asyncio.sleep(0.05)
         with pytest.raises(StoreUnavailable):
             await hung
@@ -159,9 +166,10 @@ async def ask_for_ever(store: PostgresStore) -> None:
         await store.last_seq("weekly")
 
 
-async def sleep_in(store: PostgresStore) -> None:
+async def sleep_in(store: PostgresStore, seconds: float, times: int = 1) -> None:
     async with store._borrowed() as connection:
-        await connection.execute("SELECT pg_sleep(9)")
+        for _ in range(times):
+            await connection.execute(f"SELECT pg_sleep({seconds})")
 
 
 async def test_more_callers_than_connections_take_turns(postgres_dsn: str) -> None:

@@ -24,7 +24,7 @@ from realtime_core.rtmp.events import (
 from realtime_core.rtmp.handshake import NONCE_BYTES
 from realtime_core.rtmp.host import Publish, PublishHost, PublishRequest
 from realtime_core.rtmp.limits import Limits
-from realtime_core.rtmp.listening import tune
+from realtime_core.rtmp.listening import is_reset, tune
 from realtime_core.rtmp.messages import MessageKind
 from realtime_core.rtmp.publish import PublishSession
 from realtime_core.rtmp.reasons import CloseReason, Refusal
@@ -86,7 +86,8 @@ class Connection(asyncio.Protocol):
         """Begin; asyncio calls it."""
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=OUTPUT_HIGH_BYTES)
-        tune(transport.get_extra_info("socket"))
+        self._socket = transport.get_extra_info("socket")
+        tune(self._socket)
         self._peer = _peer_name(transport.get_extra_info("peername"))
         self._log = log.bind(peer=self._peer)
         self._session = PublishSession(
@@ -229,7 +230,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         output = self._session.take_output()
-        if not output or self._transport.is_closing():
+        if not output or self._transport.is_closing() or is_reset(self._socket):
             return
         self._transport.write(output)
         if self._transport.get_write_buffer_size() > self._owner.limits.output_bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 from collections.abc import Sequence
 
 from realtime_core.logs import get_logger
@@ -13,6 +14,9 @@ BACKLOG = 512
 MOST_ATTEMPTS = 20
 ABSENT = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 """What the kernel answers when a family is switched off."""
+
+TCP_CLOSE = 7
+"""The state that Linux gives to a connection that was reset."""
 
 log = get_logger("rtmp")
 
@@ -93,3 +97,15 @@ def tune(connection: socket.socket) -> None:
         option = getattr(socket, name, None)  # not every system has them
         if option is not None:
             connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def is_reset(connection: socket.socket) -> bool:
+    """Whether the peer has reset a connection whose last bytes may still be unread.
+
+    FFmpeg leaves by a reset when our acknowledgements lie unread. Its last frames and its
+    farewell can be read all the same, unless we write first: a write that fails makes
+    asyncio drop the transport with all that it has not read.
+    """
+    if sys.platform != "linux":
+        return False
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSE

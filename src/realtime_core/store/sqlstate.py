@@ -58,7 +58,8 @@ def store_error(exc: BaseException) -> StoreError:
     if fault_of(exc) is Fault.DATA:
         return StoreRejected(name)
     if isinstance(exc, (asyncpg.PostgresError, OSError)) and str(exc):
-        return StoreUnavailable(f"{name}: {exc}")
+        said = str(exc).partition("\n")[0]  # details and hints follow
+        return StoreUnavailable(f"{name}: {said}")
     return StoreUnavailable(name)
 
 
