@@ -35,6 +35,8 @@ class Egress:
         self._sink = self._bin.get_by_name("sink")
         self._pipeline.add(self._bin)
         self._pipeline.get_by_name("tee").link(self._bin)
+        self._pad = self._bin.get_static_pad("sink").get_peer()
+        self._block: int | None = None
         self._acked = 0
         bus = self._pipeline.get_bus()
         bus.add_signal_watch()
@@ -46,9 +48,22 @@ class Egress:
         GLib.MainLoop().run()
 
     def _on_error(self, _bus: object, _message: object) -> None:
-        say("error")
-        self._bin.set_state(Gst.State.NULL)
-        self._bin.set_state(Gst.State.PLAYING)
+        """Begin again, once the source waits: it would stop for good on a sink that is NULL."""
+        if self._block is None:
+            say("error")
+            self._block = self._pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, self._on_blocked)
+
+    def _on_blocked(self, _pad: object, _info: object) -> object:
+        GLib.idle_add(self._begin_again)
+        return Gst.PadProbeReturn.OK
+
+    def _begin_again(self) -> bool:
+        if self._block is not None:
+            self._bin.set_state(Gst.State.NULL)
+            self._bin.set_state(Gst.State.PLAYING)
+            self._pad.remove_probe(self._block)
+            self._block = None
+        return False
 
     def _look_at_acknowledgements(self) -> bool:
         acked = self._sink.get_property("stats").get_value("out-bytes-acked")

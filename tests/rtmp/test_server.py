@@ -177,6 +177,7 @@ class HostOfAHastyPeer(RecordingHost):
     def __init__(self) -> None:
         super().__init__()
         self.peer = socket.socket()
+        self.peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def audio(self, publish: Publish, tag: AudioTag) -> None:
         super().audio(publish, tag)
@@ -194,7 +195,10 @@ def test_last_words_before_a_reset_are_read(
         async with RtmpServer(host, Metrics(), port=0, addresses=["127.0.0.1"]) as server:
             host.peer.connect(("127.0.0.1", server.port))
             ping = control(4, b"\x00\x06" + bytes(4))  # so that there is something to write
-            host.peer.sendall(START + ping + full(4, 0, ASC))
+            host.peer.sendall(START)
+            await host.until("post_publish")
+            host.peer.sendall(ping + full(4, 0, ASC))
+            host.peer.setblocking(False)
             await host.until("done_publish")
         assert host.ends == [PublishEnd.CLEAN]
         assert len(host.tags[host.publishes[0].id]) == 21

@@ -276,6 +276,13 @@ async def test_stored_finals_after_a_number(site: Site) -> None:
     assert "Hello" not in json.dumps(answer)
 
 
+async def test_a_part_of_the_captions_counts_from_the_same_moment_as_the_whole(
+    site: Site,
+) -> None:
+    _, text = await site.get("/api/realtime/sessions/weekly/transcript?format=txt&after=1")
+    assert text.strip() == "[00:00:01] Alice: Bye"
+
+
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [

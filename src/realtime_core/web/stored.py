@@ -54,8 +54,13 @@ class StoredRoutes:
         check_slug(slug)
         admit(self._gate, request, slug, Role.VIEWER)
         caption_format, after = _format_of(request), _after_of(request)
-        rows = await self._read(slug, after)
-        content_type, body = render(rows, caption_format, origin=None)
+        await self._flush()
+        first = await self._read(slug, limit=1)
+        if not first:
+            raise RequestError(404, "unknown_session", "nothing is stored of such a session")
+        rows = await self._read(slug, after=after, limit=MOST_ROWS)
+        # A part of the captions counts from the same moment as the whole.
+        content_type, body = render(rows, caption_format, origin=first[0].started_at)
         return web.Response(
             body=body.encode(),
             headers={
@@ -64,21 +69,17 @@ class StoredRoutes:
             },
         )
 
-    async def _read(self, slug: str, after: int | None) -> Sequence[FinalRow]:
+    async def _read(self, slug: str, *, after: int | None = None, limit: int) -> Sequence[FinalRow]:
         if self._finals is None:
             raise RequestError(
                 503, "storage_off", "this service stores nothing (DATABASE_URL=none)"
             )
-        await self._flush()
         try:
-            rows = await self._finals.finals(slug, after=after, limit=MOST_ROWS)
+            return await self._finals.finals(slug, after=after, limit=limit)
         except StoreError:
             raise RequestError(
                 503, "storage_unavailable", "the database does not answer, try again"
             ) from None
-        if not rows and after is None:
-            raise RequestError(404, "unknown_session", "nothing is stored of such a session")
-        return rows
 
 
 def _format_of(request: web.Request) -> CaptionFormat:
