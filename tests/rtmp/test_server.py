@@ -432,6 +432,17 @@ async def test_a_connection_from_before_the_stop_may_not_publish() -> None:
         assert here.value("rtmp_refusals_total", reason="shutting_down") == 1
 
 
+async def test_what_is_ignored_is_logged() -> None:
+    async with listening() as here, peer(here.port) as one:
+        with capture_logs() as logs:
+            await one.publish("weekly")
+            one.say(command("FCSubscribe", 7, NULL) + full(4, 0, b"\x91Opus" + bytes(9)))
+            one.play(1)
+            await here.host.until_tags(2)
+    said = {(line["log_level"], line.get("command"), line.get("codec")) for line in logs}
+    assert {("debug", "FCSubscribe", None), ("warning", None, "Opus")} <= said
+
+
 async def test_what_is_read_is_counted_and_no_key_is_logged() -> None:
     with capture_logs() as logs:
         async with listening() as here, peer(here.port) as one:

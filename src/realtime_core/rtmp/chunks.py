@@ -96,10 +96,10 @@ class ChunkReader:
         end = self._header_end(chunk_type, stream, at)
         if end is None:
             return False
-        if chunk_type == 3:
-            self._continue_or_repeat(stream)
-        else:
+        if chunk_type != 3:
             self._start(stream, chunk_type, at, end)
+        elif stream.partial is None:
+            self._repeat(stream)
         self._streams[csid] = stream
         self._advance(end)
         self._expect_payload(stream)
@@ -135,12 +135,12 @@ class ChunkReader:
 
     def _header_end(self, chunk_type: int, stream: _ChunkStream, at: int) -> int | None:
         """Return where the payload begins; None while that cannot be known."""
-        end = at + HEADER_BYTES[chunk_type]
-        if len(self._inbox) < end:
-            return None
         if chunk_type == 3:
             repeated = self._repeated_extension(stream, at) if stream.extended else 0
             return None if repeated is None else at + repeated
+        end = at + HEADER_BYTES[chunk_type]
+        if len(self._inbox) < end:
+            return None
         if self._inbox[at] == self._inbox[at + 1] == self._inbox[at + 2] == 0xFF:
             end += EXTENSION_BYTES
         return end if len(self._inbox) >= end else None
@@ -177,9 +177,8 @@ class ChunkReader:
         stream.timestamp_ms = (stream.timestamp_ms + stream.field) & TIME_MASK
         stream.partial = bytearray()
 
-    def _continue_or_repeat(self, stream: _ChunkStream) -> None:
-        if stream.partial is not None:
-            return
+    def _repeat(self, stream: _ChunkStream) -> None:
+        """Begin a message with the header of the one before."""
         if stream.absolute and stream.field:
             # The specification adds the absolute time once more, and GStreamer and FFmpeg
             # write so; some servers read a delta of 0. Counted, to be seen in the field.

@@ -206,8 +206,6 @@ class Connection(asyncio.Protocol):
         now, name = self._loop.time(), event.name
         request = PublishRequest(name.slug, name.app, name.args, self._peer)
         refusal = self._owner.judge(request, now)
-        if self._reason is not None:  # the host closed this connection meanwhile
-            return
         if refusal is None:
             self._begin(request, now)
             return

@@ -182,8 +182,6 @@ class Conversation:
             return
         self._connect = command.properties()
         yield ConnectReceived()
-        if self.phase is not Phase.OPEN:  # the host hung up in between
-            return
         self.move(Signal.CONNECT)
         self._send(self._replies.connected(command.transaction_id))
         yield Connected(stream_name(self._connect, "").app)

@@ -46,8 +46,7 @@ class PublishSession:
         self._timers = Timers()
         self._refusal: Refusal | None = None
         self._received_bytes = self._acknowledged_bytes = 0
-        # Twice as often as promised, because bytes come in steps of the same size.
-        self._step_bytes = self._ack_step_bytes = limits.ack_bytes // 2
+        self._ack_bytes = limits.ack_bytes
         self._heard_at = now
         self._timers.start(Timer.HANDSHAKE, now + limits.handshake_s)
         self._timers.start(Timer.IDLE, now + limits.idle_s)
@@ -81,11 +80,16 @@ class PublishSession:
 
     def receive(self, data: bytes, now: float) -> Iterator[Event]:
         """Take bytes in pieces of any size; yield what they mean."""
+        if not self.phase.listens:
+            return
         self._heard_at = now
-        # In steps, so that a large piece is acknowledged as often as many small ones.
-        for at in range(0, len(data), self._step_bytes):
-            if self.phase.listens:
-                yield from self._receive_step(data[at : at + self._step_bytes], now)
+        self._received_bytes += len(data)
+        try:
+            yield from self._read(data, now)
+        except ProtocolViolation as broken:
+            yield self._conversation.closed(CloseReason(broken.reason), str(broken))
+        if self.phase is Phase.PUBLISHING:
+            self._acknowledge_in_time(now)
 
     def tick(self, now: float) -> Iterator[Event]:
         """Do what is due; yield what follows from it."""
@@ -125,15 +129,6 @@ class PublishSession:
         """Learn that the peer reads again."""
         self._timers.stop(Timer.WRITE)
 
-    def _receive_step(self, data: bytes, now: float) -> Iterator[Event]:
-        self._received_bytes += len(data)
-        try:
-            yield from self._read(data, now)
-        except ProtocolViolation as broken:
-            yield self._conversation.closed(CloseReason(broken.reason), str(broken))
-        if self.phase is Phase.PUBLISHING:
-            self._acknowledge_in_time(now)
-
     def _read(self, data: bytes, now: float) -> Iterator[Event]:
         if self.phase is Phase.HANDSHAKE:
             data = self._shake_hands(data, now)
@@ -164,11 +159,11 @@ class PublishSession:
 
     def _set_window(self, message: Message) -> None:
         window_bytes = int.from_bytes(message.payload[:4], "big")
-        self._ack_step_bytes = min(window_bytes // 2, self._step_bytes)
+        self._ack_bytes = min(window_bytes // 2, self._limits.ack_bytes)
 
     def _acknowledge_in_time(self, now: float) -> None:
         unacknowledged_bytes = self._received_bytes - self._acknowledged_bytes
-        if unacknowledged_bytes >= self._ack_step_bytes:
+        if unacknowledged_bytes >= self._ack_bytes:
             self._acknowledge()
         elif unacknowledged_bytes and Timer.ACK not in self._timers:
             self._timers.start(Timer.ACK, now + self._limits.ack_s)
