@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export PYTHONASYNCIODEBUG ?=
 
-.PHONY: help demo test check fast lock clean
+.PHONY: help demo test check bench lock clean
 help:  ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -35,7 +35,12 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-lock: ## Pin the dependencies anew (needs uv on the PATH)
+bench: $(READY)  ## What the hot paths cost on this machine
+	PYTHONPATH=src $(BIN)/python bench/rtmp_cost.py
+	PYTHONPATH=src $(BIN)/python bench/hub_fanout.py
+	PYTHONPATH=src $(BIN)/python bench/journal_append.py
+
+lock:  ## Pin the dependencies anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

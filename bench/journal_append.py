@@ -28,6 +28,7 @@ def final(number: int) -> FinalRow:
     """Return a final of fourteen words."""
     return FinalRow(
         session_slug="bench",
+        epoch="bench",
         utterance_id=f"a1-{number:08}",
         rev=1,
         seq=number,

@@ -20,7 +20,8 @@ from realtime_core.model import (
     SttEvent,
     Transcript,
 )
-from realtime_core.session import Session, SessionOptions, Stages, Waits
+from realtime_core.session import Session
+from realtime_core.stages import SessionOptions, Stages, Waits
 
 TAG_PCM = bytes(3200)  # a tag of these tests lasts 100 ms
 TAG = AudioTag(b"\xaf\x01aac", 0, is_config=False)
@@ -43,6 +44,7 @@ class FakeDecoder:
 
     def __init__(self) -> None:
         self.entered = self.left = False
+        self.held = 0.0  # seconds that are in it and do not come out
         self._queue: asyncio.Queue[AudioTag | Exception | None] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
@@ -56,6 +58,10 @@ class FakeDecoder:
         traceback: TracebackType | None,
     ) -> None:
         self.left = True
+
+    @property
+    def queued_s(self) -> float:
+        return self.held + 0.1 * self._queue.qsize()
 
     def feed(self, tag: AudioTag) -> None:
         self._queue.put_nowait(tag)
@@ -83,6 +89,13 @@ class FakeStt:
         self.trailing: list[SttEvent] = []
         self._failure: asyncio.Future[None] | None = None
 
+    @property
+    def sent_bytes(self) -> int:
+        return len(self.received)
+
+    def statistics(self) -> Self:
+        return self
+
     def send(self, pcm: bytes) -> None:
         self.received += pcm
 
@@ -106,6 +119,18 @@ class FakeStt:
             emit(event)
 
 
+class NotingCaptioner(Captioner):
+    """A captioner that notes who was reported."""
+
+    def __init__(self, slug: str, epoch: str, names: list[str], **others: Any) -> None:
+        super().__init__(slug, epoch, **others)
+        self._names = names
+
+    def report_speaker(self, identity: str, name: str) -> None:
+        self._names.append(name)
+        super().report_speaker(identity, name)
+
+
 class World:
     """A session with fakes around it; what it showed, stored and said is kept."""
 
@@ -116,18 +141,29 @@ class World:
         self.said: list[tuple[SessionState, str]] = []
         self.gaps: list[AudioGap] = []
         self.order: list[str] = []
+        self.reported_names: list[str] = []
         stages = Stages(
             decoder=lambda slug: self.decoder,
             stt=lambda slug, options: self.stt,
             captioner=self._captioner,
-            status=lambda slug, state, reason: self.said.append((state, reason)),
+            settle=self._settle,
+            status=self._say,
             gap=lambda slug, gap: self.gaps.append(gap),
         )
         self.session = Session("weekly", "e1", stages, waits or Waits(), SessionOptions())
 
-    def _captioner(self, slug: str) -> Captioner:
-        return Captioner(
+    def _say(self, _slug: str, state: SessionState, reason: str) -> None:
+        self.said.append((state, reason))
+        self.order.append(state.value)
+
+    async def _settle(self, _slug: str) -> None:
+        self.order.append("settled")
+
+    def _captioner(self, slug: str, epoch: str) -> Captioner:
+        return NotingCaptioner(
             slug,
+            epoch,
+            self.reported_names,
             publish=self._show,
             store=self._store,
             metrics=self.metrics,

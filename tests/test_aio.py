@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
-from realtime_core.aio import DropOldest, TaskSet, backoff, persevere
+from realtime_core.aio import TaskSet, backoff, persevere
 from realtime_core.errors import SttRejected, may_retry
 from tests.virtual_time import in_virtual_time
 
@@ -41,24 +41,6 @@ def test_pauses_are_spread_and_bounded() -> None:
     pauses = backoff(1, 2, 8)
     for most in (1, 2, 4, 8, 8):
         assert most / 2 <= next(pauses) <= most
-
-
-async def test_a_full_hand_off_loses_the_oldest_and_says_which() -> None:
-    lost: list[str] = []
-    queue = DropOldest[str](5, size_of=len, dropped=lost.append)
-    for item in ("abc", "de", "fgh"):
-        queue.put(item)
-    queue.close()
-    queue.put("refused")
-    assert [item async for item in queue] == ["de", "fgh"]
-    assert lost == ["abc"]
-    assert queue.size == 0
-
-
-async def test_a_hand_off_wakes_its_consumer() -> None:
-    queue = DropOldest[int](2)
-    asyncio.get_running_loop().call_soon(queue.put, 7)
-    assert await anext(queue) == 7
 
 
 async def test_a_failing_task_is_logged_and_forgotten() -> None:

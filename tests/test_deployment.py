@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from realtime_core.cli import STOP_MARGIN_S
 from realtime_core.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-DRAIN_MARGIN_S = 10
+CUSHION_S = 5
 
 
 def deploy() -> dict[str, Any]:
@@ -25,7 +26,7 @@ def test_railway_gets_integers_where_it_wants_integers(key: str) -> None:
 
 def test_railway_waits_longer_than_the_service_takes_to_stop() -> None:
     grace_s = Settings.model_fields["stop_grace_s"].default
-    assert deploy()["drainingSeconds"] >= grace_s + DRAIN_MARGIN_S
+    assert deploy()["drainingSeconds"] >= grace_s + STOP_MARGIN_S + CUSHION_S
 
 
 def test_the_image_runs_as_nobody_special_and_gets_signals() -> None:

@@ -20,6 +20,7 @@ LAYERS: list[set[str]] = [
     {"web", "settings", "sample", "urls"},
     {"registry"},
     {"session"},
+    {"stages"},
     {"captioner", "lifecycle"},
     {"rtmp", "decode", "stt", "transcript", "hub", "store"},
     {"processes"},
@@ -35,7 +36,7 @@ SHELLS = {
     "stt": {"api", "connection", "feed", "gladia", "recovery", "reporter", "websocket"},
     "transcript": set[str](),
     "hub": {"post", "rooms"},
-    "store": {"embedded", "journal", "migrate", "postgres", "writer"},
+    "store": {"embedded", "folder", "journal", "journal_file", "migrate", "postgres", "writer"},
 }
 PURE_ELSEWHERE = ["model.py", "errors.py", "lifecycle.py", "urls.py", "web/captions.py"]
 IMPURE = {"asyncio", "socket", "time", "random", "logging", "structlog", "threading", "subprocess"}

@@ -34,6 +34,15 @@ def test_each_event_is_one_json_line_with_component_and_session(
     assert (line["component"], line["session"], line["level"]) == ("rtmp", "weekly", "info")
 
 
+def test_all_lines_of_a_sessions_task_name_it(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
+    with logs.session_of_logs("weekly"):
+        logs.get_logger("stt").info("Gladia session started")
+        logging.getLogger("somebody.else").warning("odd")
+    logs.get_logger("app").info("Stopping")
+    assert [line.get("session") for line in lines(capsys)] == ["weekly", "weekly", None]
+
+
 def test_what_is_below_the_level_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("warning", "json")
     logs.get_logger("x").info("quiet")

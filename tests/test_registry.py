@@ -11,7 +11,8 @@ from realtime_core.metrics import Metrics
 from realtime_core.model import PublishEnd, SessionState
 from realtime_core.registry import Registry, Rules
 from realtime_core.rtmp.server import PublishRequest, Refusal
-from realtime_core.session import Session, SessionOptions
+from realtime_core.session import Session
+from realtime_core.stages import SessionOptions
 from tests.fakes import TAG, TAG_PCM, FakePublisher, World, heard
 from tests.virtual_time import in_virtual_time
 
@@ -199,6 +200,17 @@ def test_starting_while_it_drains_waits_and_begins_anew() -> None:
     house = House()
     play(house, story)
     assert len(set(house.epochs)) == 2
+
+
+def test_a_stopped_session_that_is_not_gone_yet_is_not_handed_out() -> None:
+    async def story(registry: Registry) -> None:
+        first, _ = await registry.start("weekly")
+        first.stop()  # nobody published: it is over at once, and its task has not run
+        second, is_new = await registry.start("weekly")
+        assert is_new
+        assert second.state is SessionState.WAITING_FOR_EGRESS
+
+    play(House(), story)
 
 
 def test_while_it_drains_a_publisher_is_told_to_come_back() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from realtime_core.errors import DecoderError, SttRejected
 from realtime_core.model import AudioGap, FinalizedBy, PublishEnd, SessionState, SttStatus
-from realtime_core.session import Waits
+from realtime_core.stages import Waits
 from tests.fakes import TAG, TAG_PCM, FakePublisher, World, heard
 from tests.virtual_time import in_virtual_time
 
@@ -59,7 +59,11 @@ def test_a_final_is_stored_before_it_is_shown() -> None:
         world.session.publish_ended(publisher, PublishEnd.CLEAN)
 
     world = play(World(), story)
-    assert world.order == ["shown", "stored", "shown"]
+    assert [each for each in world.order if each in ("shown", "stored")] == [
+        "shown",
+        "stored",
+        "shown",
+    ]
     assert [row.text for row in world.stored] == ["hello there"]
     assert [transcript.rev for transcript in world.shown] == [1, 2]
 
@@ -81,6 +85,16 @@ def test_nothing_stays_draft_when_the_session_ends() -> None:
 
     world = play(World(), story)
     assert [row.finalized_by for row in world.stored] == [FinalizedBy.END]
+
+
+def test_viewers_hear_of_the_end_after_the_last_final_is_shown_and_stored() -> None:
+    async def story(world: World) -> None:
+        publisher = await publish(world)
+        world.stt.emit(heard("cut off", final=False))
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    order = play(World(), story).order
+    assert order[-5:] == ["draining", "stored", "shown", "settled", "ended"]
 
 
 def test_a_draft_without_final_is_finalised_after_five_seconds() -> None:
@@ -109,6 +123,63 @@ def test_a_publisher_that_comes_back_within_the_grace_continues_the_session() ->
     # One clock: 0.1 s, thirty seconds of silence, 0.2 s.
     assert len(world.stt.received) / 32_000 == pytest.approx(30.3, abs=0.11)
     assert world.session.publishes == 2
+
+
+def test_a_dead_link_noticed_late_costs_the_session_clock_nothing() -> None:
+    async def story(world: World) -> None:
+        first = await publish(world)
+        await asyncio.sleep(15)  # no audio, and nobody knows yet
+        world.session.publish_ended(first, PublishEnd.LOST)
+        await asyncio.sleep(5)
+        second = await publish(world, tags=0, number=2)
+        await asyncio.sleep(3)  # egress mixes before it sends
+        world.session.audio(second, TAG)
+        await settle()
+        world.session.publish_ended(second, PublishEnd.CLEAN)
+
+    # Each tag of the world is 100 ms long and arrives when it is over.
+    assert len(play(World(), story).stt.received) / 32_000 == pytest.approx(23.2, abs=0.11)
+
+
+def test_a_take_over_that_takes_its_time_costs_the_session_clock_nothing() -> None:
+    async def story(world: World) -> None:
+        first = await publish(world)
+        world.session.publish_ended(first, PublishEnd.TAKEN_OVER)
+        second = await publish(world, tags=0, number=2)
+        await asyncio.sleep(3)
+        world.session.audio(second, TAG)
+        await settle()
+        world.session.publish_ended(second, PublishEnd.CLEAN)
+
+    assert len(play(World(), story).stt.received) / 32_000 == pytest.approx(3.2, abs=0.11)
+
+
+def test_silence_does_not_overtake_what_the_decoder_still_holds() -> None:
+    async def story(world: World) -> None:
+        world.decoder.held = 2.0
+        first = await publish(world)
+        world.session.publish_ended(first, PublishEnd.LOST)
+        await asyncio.sleep(2)
+        assert bytes(world.stt.received) == TAG_PCM
+        world.decoder.held = 0.0
+        await asyncio.sleep(0.2)
+        assert len(world.stt.received) > len(TAG_PCM)
+        world.session.stop()
+
+    play(World(), story)
+
+
+def test_a_publisher_that_comes_as_the_idle_time_out_strikes_is_kept() -> None:
+    async def story(world: World) -> None:
+        loop = asyncio.get_running_loop()
+        publisher = FakePublisher()
+        loop.call_at(600, world.session.publish_started, publisher)
+        await asyncio.sleep(601)
+        assert world.session.state is LIVE
+        assert world.session.failure is None
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    play(World(Waits(idle_timeout_s=600)), story)
 
 
 def test_a_publisher_that_does_not_come_back_ends_the_session() -> None:

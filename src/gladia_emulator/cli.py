@@ -35,7 +35,9 @@ class SecondSocket(Enum):
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8090,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 8090,
     recognizer: Annotated[
         RecognizerName,
         typer.Option(help="scripted: text that can be foretold; pocketsphinx: real recognition."),

@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 
 from realtime_core.errors import RequestError
+from realtime_core.model import is_slug
 
 LEEWAY_S = 30
 ANY_SESSION = "*"
@@ -39,9 +40,13 @@ class Identity:
 
     def may_speak_for(self, identity: str) -> bool:
         """Whether this client may report ``identity`` (``userId:sessionId``) as speaking."""
-        if self.sub is None or self.role >= Role.HOST:
+        if self.role >= Role.HOST:
             return True
-        return identity == self.sub or identity.split(":", 1)[0] == self.sub
+        return self.sub is not None and self.sub in (identity, identity.split(":", 1)[0])
+
+    def name_for(self, reported: str) -> str:
+        """Return the name to show for a report: a speaker's is the one its token gives it."""
+        return reported if self.role >= Role.HOST else self.name or reported
 
 
 ANYBODY = Identity(None, None, Role.HOST)
@@ -88,7 +93,7 @@ class Gate:
                 return _of_livekit(_verified(token, keys.livekit_secret))
             if keys.secret:
                 return _of_ours(_verified(token, keys.secret))
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, UnicodeError):  # half surrogate pairs come from bad bytes
             pass
         raise RequestError(401, "unauthorized", "the token is not valid", "token")
 
@@ -110,16 +115,26 @@ def _of_ours(claims: Mapping[str, Any]) -> tuple[Identity, str]:
         role = Role[str(claims["role"]).upper()]
     except KeyError:
         raise jwt.InvalidTokenError("no known role") from None
-    return Identity(_text(claims, "sub"), _text(claims, "name"), role), str(claims.get("session"))
+    session = _text(claims, "session")
+    if session is None:
+        raise jwt.InvalidTokenError("for no session")
+    return Identity(_text(claims, "sub"), _text(claims, "name"), role), session
 
 
 def _of_livekit(claims: Mapping[str, Any]) -> tuple[Identity, str]:
-    grants = claims.get("video") or {}
-    room = grants.get("room")
-    if not room or grants.get("roomJoin") is not True or grants.get("canSubscribe") is False:
+    grants = claims.get("video")
+    if not isinstance(grants, Mapping):
+        raise jwt.InvalidTokenError("no grants")
+    room = _text(grants, "room") or ""
+    # Room names are free text there: one called `*` must not mean any session here.
+    if (
+        not is_slug(room)
+        or grants.get("roomJoin") is not True
+        or grants.get("canSubscribe") is False
+    ):
         raise jwt.InvalidTokenError("no grant to join a room")
     role = Role.HOST if grants.get("roomAdmin") is True else Role.SPEAKER
-    return Identity(_text(claims, "sub"), _text(claims, "name"), role), str(room)
+    return Identity(_text(claims, "sub"), _text(claims, "name"), role), room
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str | None:

@@ -1,12 +1,11 @@
-"""What asyncio lacks: owned tasks, patience, and bounded hand-offs."""
+"""What asyncio lacks: patience, and tasks that somebody owns."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 from realtime_core.logs import get_logger
 
@@ -84,62 +83,3 @@ class TaskSet:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("Task failed", task=task.get_name(), exc_info=exc)
-
-
-class DropOldest(Generic[T]):
-    """A bounded hand-off whose producer never waits: when full, the oldest items go.
-
-    For live audio, where late is worse than lost. One consumer, which iterates.
-
-    Args:
-        limit: How much it holds, in the unit of ``size_of``.
-        size_of: The size of an item; 1 each unless told.
-        dropped: Called with each item that had to go.
-    """
-
-    def __init__(
-        self,
-        limit: float,
-        *,
-        size_of: Callable[[T], float] = lambda _item: 1,
-        dropped: Callable[[T], None] = lambda _item: None,
-    ) -> None:
-        self._items: deque[T] = deque()
-        self._limit, self._size_of, self._dropped = limit, size_of, dropped
-        self._changed = asyncio.Event()
-        self._closed = False
-        self.size: float = 0
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: T) -> None:
-        """Add an item; what was put after :meth:`close` is refused silently."""
-        if self._closed:
-            return
-        self._items.append(item)
-        self.size += self._size_of(item)
-        while self.size > self._limit and len(self._items) > 1:
-            self._dropped(self._take())
-        self._changed.set()
-
-    def close(self) -> None:
-        """Promise that nothing more comes; the consumer ends after the last item."""
-        self._closed = True
-        self._changed.set()
-
-    def __aiter__(self) -> AsyncIterator[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        while not self._items:
-            if self._closed:
-                raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
-        return self._take()
-
-    def _take(self) -> T:
-        item = self._items.popleft()
-        self.size -= self._size_of(item)
-        return item

@@ -34,17 +34,20 @@ from realtime_core.registry import Registry
 from realtime_core.rtmp.server import RtmpServer
 from realtime_core.settings import Settings
 from realtime_core.urls import WILDCARDS, reachable, rtmp_url, websocket_url
+from realtime_core.web.broadcast import BroadcastRoutes
 from realtime_core.web.control import Control, ControlRoutes, Urls
 from realtime_core.web.health import HealthRoutes
 from realtime_core.web.live import LiveRoutes
 from realtime_core.web.pages import PageRoutes, static_files
+from realtime_core.web.patience import Patience
 from realtime_core.web.routes import Routes, application
-from realtime_core.web.stored import BroadcastRoutes, StoredRoutes
+from realtime_core.web.stored import StoredRoutes
 
 LAG_EVERY_S = 0.5
 FLUSH_TIMEOUT_S = 5.0
 READ_FLUSH_TIMEOUT_S = 1.0
 WEB_CLOSE_S = 2.0
+KEEP_ALIVE_S = 75.0
 
 log = get_logger("app")
 
@@ -96,10 +99,11 @@ class Service:
         await self.rtmp.stop_listening()
         await self.registry.drain(self.settings.stop_grace_s)
         await self.posting.aclose()
-        if self.storage is not None:
-            await self.storage.writer.flush(FLUSH_TIMEOUT_S)
-        if self.live is not None:
-            await self.live.close()
+        async with asyncio.TaskGroup() as closing:
+            if self.storage is not None:
+                closing.create_task(self.storage.writer.flush(FLUSH_TIMEOUT_S))
+            if self.live is not None:
+                closing.create_task(self.live.close())
 
 
 @asynccontextmanager
@@ -130,7 +134,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
     posting = await stack.enter_async_context(AsyncExitStack())
     if ways.broadcaster is not None:
         await posting.enter_async_context(ways.broadcaster)
-    stages = make_stages(settings, metrics, http, hub, decoder, ways)
+    stages = make_stages(settings, metrics, http, hub, decoder, ways, storage)
     registry = make_registry(settings, metrics, hub, stages)
     stack.push_async_callback(registry.drain, 0)
     rtmp = await stack.enter_async_context(_rtmp_server(settings, metrics, registry))
@@ -157,10 +161,17 @@ def _rtmp_server(settings: Settings, metrics: Metrics, registry: Registry) -> Rt
 
 async def _open_web(service: Service, stack: AsyncExitStack) -> int:
     settings = service.settings
-    app = application(await _web_parts(service))
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=WEB_CLOSE_S)
+    patience = Patience()
+    app = application(await _web_parts(service), patience.middleware)
+    runner = web.AppRunner(
+        app, access_log=None, shutdown_timeout=WEB_CLOSE_S, keepalive_timeout=KEEP_ALIVE_S
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
+    assert runner.server is not None
+    tasks = TaskSet("web")
+    stack.push_async_callback(tasks.close)
+    _ = tasks.start(patience.run(runner.server), "patience")
     host = None if settings.host in WILDCARDS else settings.host
     await web.TCPSite(runner, host, settings.port).start()
     port: int = runner.addresses[0][1]
@@ -178,12 +189,15 @@ async def _web_parts(service: Service) -> list[Routes]:
         gate,
         service.metrics,
         allowed_origins=settings.allowed_origins,
+        any_origin=settings.wants_tokens or settings.allow_anonymous,
         max_viewers=settings.max_viewers,
     )
 
+    service.metrics.viewer_buffered_bytes.set_function(service.live.buffered_bytes)
+
     async def flush() -> None:
         if storage is not None:
-            await storage.writer.flush(READ_FLUSH_TIMEOUT_S)
+            await storage.flush(READ_FLUSH_TIMEOUT_S)
 
     return [
         ControlRoutes(control, gate),

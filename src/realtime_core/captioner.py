@@ -53,6 +53,7 @@ class Captioner:
     """Turns speech heard in one session into transcripts with names.
 
     Args:
+        epoch: Names this run of the session.
         publish: Takes each transcript to viewers.
         store: Takes each final to the journal; called before ``publish``.
     """
@@ -60,6 +61,7 @@ class Captioner:
     def __init__(
         self,
         slug: str,
+        epoch: str,
         *,
         publish: Callable[[Transcript], object],
         store: Callable[[FinalRow], object],
@@ -68,6 +70,7 @@ class Captioner:
         speaker_lag_s: float,
     ) -> None:
         self.tally = Tally()
+        self._epoch = epoch
         self._publish, self._store, self._metrics = publish, store, metrics
         self._final_ids: set[str] = set()
         self._sources: Counter[SpeakerSource] = Counter()
@@ -93,10 +96,9 @@ class Captioner:
     def silence_due(self) -> bytes:
         """Return the silence that brings the session clock up to now; perhaps none.
 
-        For a session whose publisher is away: its clock goes on.
+        For a session whose publisher sends nothing: its clock goes on.
         """
-        missing = int((self._now_s() - seconds_of(self._pcm_bytes)) * SAMPLE_RATE_HZ)
-        silence = bytes(max(missing, 0) * BYTES_PER_SAMPLE)
+        silence = bytes(int(self._clock.behind_s(_now()) * SAMPLE_RATE_HZ) * BYTES_PER_SAMPLE)
         self._pcm_bytes += len(silence)
         self._clock.audio_arrived(_now(), seconds_of(self._pcm_bytes))
         return silence
@@ -131,24 +133,26 @@ class Captioner:
         return self._clock.at(_now())
 
     def _deliver(self, transcripts: Sequence[Transcript]) -> None:
-        for transcript in transcripts:
-            self.tally.last_transcript_at = _now()
-            if transcript.is_final:
-                self._count_final(transcript)
-                self._store(self._row(transcript))
-            else:
-                self.tally.drafts += 1
-            self._publish(transcript)
-        self._count_sources()
-        self._arm()
+        try:
+            for transcript in transcripts:
+                self._deliver_one(transcript)
+        finally:
+            self._arm()
+
+    def _deliver_one(self, transcript: Transcript) -> None:
+        self.tally.last_transcript_at = _now()
+        if transcript.is_final:
+            self._count_final(transcript)
+            self._store(self._row(transcript))
+        else:
+            self.tally.drafts += 1
+        self._publish(transcript)
 
     def _count_final(self, transcript: Transcript) -> None:
         self._final_ids.add(transcript.utterance_id)
         self.tally.finals = len(self._final_ids)
         by = transcript.finalized_by or FinalizedBy.STT
         self._metrics.finalized.labels(by.value).inc()
-
-    def _count_sources(self) -> None:
         sources = Counter(self._assembler.statistics().sources)
         for source, count in (sources - self._sources).items():
             self._metrics.attributions.labels(source.value).inc(count)
@@ -168,6 +172,7 @@ class Captioner:
         zero = self._wall_zero if self._wall_zero is not None else time.time()
         return FinalRow(
             session_slug=transcript.session_slug,
+            epoch=self._epoch,
             utterance_id=transcript.utterance_id,
             rev=transcript.rev,
             seq=transcript.seq,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -20,6 +22,8 @@ from realtime_core.replay import ReplayRequest, run_replay
 from realtime_core.settings import Settings, load
 
 EXIT_CONFIGURATION = 2
+STOP_MARGIN_S = 10.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 app = typer.Typer(
     help="Live captions with speakers' names: RTMP in, WebSocket and PostgreSQL out.",
@@ -38,6 +42,7 @@ def serve() -> None:
     at once.
     """
     settings = _load()
+    _allow_many_files()
     logs.configure(settings.log_level, settings.log_format)
     sys.exit(_run(_serve(settings)))
 
@@ -53,7 +58,7 @@ def demo(
     emulator with a real recogniser, unless GLADIA_API_KEY is set. The last line of the
     output is one line of JSON with the counts.
     """
-    sys.exit(_run(run_demo(once=once, port=port, console=console)))
+    sys.exit(_run(_ended_by_signals(run_demo(once=once, port=port, console=console))))
 
 
 @app.command()
@@ -88,16 +93,37 @@ def replay(
         lead_s=lead_ms / 1000,
         token=token,
     )
-    sys.exit(_run(run_replay(request, console)))
+    sys.exit(_run(_ended_by_signals(run_replay(request, console))))
 
 
 async def _serve(settings: Settings) -> int:
     asked = asyncio.Event()
     _on_signals(asked)
+    task = asyncio.current_task()
+    assert task is not None
     async with running(settings) as service:
         await asked.wait()
+        # The platform kills what takes longer; the journal keeps what was not written.
+        deadline_s = settings.stop_grace_s + STOP_MARGIN_S
+        overdue = asyncio.get_running_loop().call_later(deadline_s, task.cancel)
         await service.drain()
+    overdue.cancel()
     return 0
+
+
+async def _ended_by_signals(main: Awaitable[int]) -> int:
+    """Run ``main``; a signal cancels it, so that it leaves nothing behind."""
+    task = asyncio.ensure_future(main)
+    for each in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(each, task.cancel)
+    return await task
+
+
+def _allow_many_files() -> None:
+    """Raise the limit of open files as far as we may: each viewer is one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _on_signals(asked: asyncio.Event) -> None:
@@ -111,7 +137,7 @@ def _on_signals(asked: asyncio.Event) -> None:
             task.cancel()
         asked.set()
 
-    for each in (signal.SIGTERM, signal.SIGINT):
+    for each in SIGNALS:
         loop.add_signal_handler(each, stop)
 
 

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any, Literal, cast
 
 import structlog
@@ -34,6 +35,11 @@ def get_logger(component: str) -> structlog.stdlib.BoundLogger:
     )
 
 
+def session_of_logs(slug: str) -> AbstractContextManager[None]:
+    """Say ``session`` on every line of this task, and of those it starts, for a block."""
+    return structlog.contextvars.bound_contextvars(session=slug)
+
+
 def configure(level: str, log_format: LogFormat = "auto") -> None:
     """Send all logs of this process, third parties' included, to standard output."""
     as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
@@ -47,6 +53,7 @@ def configure(level: str, log_format: LogFormat = "auto") -> None:
             ],
         )
     )
+    handler.addFilter(_is_not_a_scan)
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Its lines repeat each request and would carry query strings.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -64,8 +71,17 @@ def configure(level: str, log_format: LogFormat = "auto") -> None:
     )
 
 
+def _is_not_a_scan(record: logging.LogRecord) -> bool:
+    """Keep what aiohttp says, but for its traceback of each request that is not HTTP."""
+    if record.name != "aiohttp.server" or not record.exc_info:
+        return True
+    kind = record.exc_info[0]
+    return kind is None or not kind.__module__.startswith("aiohttp.http_exceptions")
+
+
 def _shared() -> list[structlog.typing.Processor]:
     return [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

@@ -78,6 +78,10 @@ class Metrics:
         """Return the original system's JSON snapshot."""
         return {name: latency.snapshot() for name, latency in self._by_original_name.items()}
 
+    def count_transcript(self, *, is_final: bool) -> None:
+        """Count a draft or final that leaves, whichever way it goes."""
+        (self.finals if is_final else self.drafts).inc()
+
     def _latencies(self) -> None:
         self.stt_latency = self._latency(
             "gladia_stt_latency_seconds", "End of speech in the audio to transcript in", STT_BUCKETS
@@ -174,8 +178,17 @@ class Metrics:
             "viewer_dropped_messages_total", "Drafts not written to a slow viewer"
         )
         self.viewers_slow = self._counter("viewers_slow_total", "Viewers closed as too slow")
+        self.viewer_buffered_bytes = self._gauge(
+            "viewer_buffered_bytes", "Bytes that wait for viewers, over all of them"
+        )
         self.viewer_resumes = self._counter(
             "viewer_resumes_total", "Viewers that came back with `since`, by result", "recovered"
+        )
+        self.http_posts_waiting = self._gauge(
+            "http_posts_waiting", "Transcripts that wait to be posted by HTTP"
+        )
+        self.http_posts_lost = self._counter(
+            "http_posts_lost_total", "Transcripts not delivered by HTTP, by kind", "kind"
         )
         self.speaker_samples = self._counter("speaker_samples_total", "Speaker reports taken")
 

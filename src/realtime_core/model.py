@@ -57,7 +57,7 @@ class PublishEnd(Enum):
 
 
 class SessionState(Enum):
-    """Where a session stands (the arrows are in ``session.py``)."""
+    """Where a session stands (the arrows are in ``lifecycle.py``)."""
 
     WAITING_FOR_EGRESS = "waiting_for_egress"
     LIVE = "live"
@@ -198,9 +198,14 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class FinalRow:
-    """A final as a row of the table ``transcripts``. Times are Unix seconds."""
+    """A final as a row of the table ``transcripts``. Times are Unix seconds.
+
+    Attributes:
+        epoch: The run of the session; ``seq`` counts within it, and only there.
+    """
 
     session_slug: str
+    epoch: str
     utterance_id: str
     rev: int
     seq: int

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 
@@ -17,13 +15,16 @@ from realtime_core.decode.inprocess import InprocessDecoder
 from realtime_core.decode.locate import locate
 from realtime_core.hub.post import HttpBroadcaster
 from realtime_core.hub.rooms import Hub
+from realtime_core.hub.wire import CloseCode
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
 from realtime_core.model import FinalRow, Transcript
 from realtime_core.registry import Registry, Rules
-from realtime_core.session import Decoder, Session, SessionOptions, Stages, Waits
+from realtime_core.session import Session
 from realtime_core.settings import Settings
+from realtime_core.stages import Decoder, SessionOptions, Stages, Waits
 from realtime_core.store.embedded import EmbeddedPostgres
+from realtime_core.store.folder import claimed_folder
 from realtime_core.store.journal import Journal
 from realtime_core.store.postgres import PostgresStore
 from realtime_core.store.writer import Writer
@@ -32,6 +33,7 @@ from realtime_core.stt.gladia import GladiaBridge
 from realtime_core.urls import WEBSOCKET_PATH, WILDCARDS, reachable
 
 BEHIND_AFTER_S = 15.0
+SETTLE_TIMEOUT_S = 2.0
 
 MakeDecoder = Callable[[str], Decoder]
 
@@ -50,6 +52,11 @@ class Storage:
     def is_behind(self) -> bool:
         """Whether finals have been waiting for longer than a batch ever takes."""
         return self.journal.oldest_age > BEHIND_AFTER_S
+
+    async def flush(self, timeout_s: float) -> None:
+        """Write what is accepted, unless the database is away anyway."""
+        if not self.is_behind:
+            await self.writer.flush(timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +106,11 @@ async def open_storage(
     if not settings.stores:
         log.warning("Nothing is stored (DATABASE_URL=none)")
         return None
-    await asyncio.to_thread(_make_folder, settings.data_dir)
+    folder = await stack.enter_async_context(claimed_folder(settings.data_dir))
     if settings.database_url is not None:
         dsn = settings.database_url.get_secret_value()
     else:
-        dsn = await stack.enter_async_context(EmbeddedPostgres(settings.data_dir / "postgres"))
+        dsn = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres"))
     table = await stack.enter_async_context(
         PostgresStore(
             dsn,
@@ -111,14 +118,11 @@ async def open_storage(
             statement_cache=settings.database_statement_cache,
         )
     )
-    journal = Journal(settings.data_dir / "journal.sqlite", max_bytes=settings.journal_max_bytes)
+    journal = Journal(folder / "journal.sqlite", max_bytes=settings.journal_max_bytes)
     rows, wait_s = settings.batch_max_rows, settings.batch_max_wait_s
-    writer = Writer(table, journal, metrics, max_rows=rows, max_wait_s=wait_s)
+    # Draining flushes; what is left then stays in the journal.
+    writer = Writer(table, journal, metrics, max_rows=rows, max_wait_s=wait_s, stop_timeout_s=0)
     return Storage(table, journal, await stack.enter_async_context(writer))
-
-
-def _make_folder(path: Path) -> None:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def outlets(
@@ -147,10 +151,17 @@ def make_registry(settings: Settings, metrics: Metrics, hub: Hub, stages: Stages
     """Return the registry, whose sessions are made of ``stages``."""
     waits = Waits(settings.publish_grace_s, settings.session_idle_timeout_s)
     secret = settings.rtmp_key_secret
-    return Registry(
+
+    def close(session: Session) -> None:
+        # Viewers come back after a shutdown, and not after the end of their session.
+        hub.close(
+            session.slug, CloseCode.SHUTTING_DOWN if registry.is_closing else CloseCode.NORMAL
+        )
+
+    registry = Registry(
         build=lambda slug, epoch, options: Session(slug, epoch, stages, waits, options),
         opened=lambda session: hub.open(session.slug, session.epoch, session.state),
-        closed=lambda session: hub.close(session.slug),
+        closed=close,
         metrics=metrics,
         rules=Rules(
             max_sessions=settings.max_sessions,
@@ -158,6 +169,7 @@ def make_registry(settings: Settings, metrics: Metrics, hub: Hub, stages: Stages
             rtmp_key_secret=secret.get_secret_value() if secret else None,
         ),
     )
+    return registry
 
 
 def make_stages(
@@ -167,12 +179,14 @@ def make_stages(
     hub: Hub,
     decoder: MakeDecoder,
     ways: Outlets,
+    storage: Storage | None,
 ) -> Stages:
     """Return what sessions are made of."""
 
-    def captioner(slug: str) -> Captioner:
+    def captioner(slug: str, epoch: str) -> Captioner:
         return Captioner(
             slug,
+            epoch,
             publish=ways.publish,
             store=ways.store,
             metrics=metrics,
@@ -191,7 +205,13 @@ def make_stages(
             drain_timeout_s=settings.stt_drain_timeout_s,
         )
 
-    return Stages(decoder, stt, captioner, status=hub.status, gap=hub.gap)
+    async def settle(slug: str) -> None:
+        if ways.broadcaster is not None:
+            await ways.broadcaster.settled(slug)
+        if storage is not None:
+            await storage.flush(SETTLE_TIMEOUT_S)
+
+    return Stages(decoder, stt, captioner, settle, status=hub.status, gap=hub.gap)
 
 
 def _gladia_config(settings: Settings, options: SessionOptions) -> GladiaConfig:

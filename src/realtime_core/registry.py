@@ -15,7 +15,8 @@ from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioTag, PublishEnd, SessionState, is_slug
 from realtime_core.rtmp.server import Publish, PublishRequest, Refusal
-from realtime_core.session import Session, SessionOptions
+from realtime_core.session import Session
+from realtime_core.stages import SessionOptions
 
 WATCH_EVERY_S = 5.0
 
@@ -43,6 +44,9 @@ class Registry:
     Args:
         build: Makes a session; it is run here.
         opened, closed: Told when a session begins and when it is gone.
+
+    Attributes:
+        is_closing: Whether the service shuts down, and nothing starts any more.
     """
 
     build: Callable[[str, str, SessionOptions], Session]
@@ -52,7 +56,7 @@ class Registry:
     rules: Rules = field(default_factory=Rules)
     _sessions: dict[str, Session] = field(default_factory=dict)
     _tasks: TaskSet = field(default_factory=lambda: TaskSet("sessions"))
-    _closing: bool = False
+    is_closing: bool = False
 
     def __iter__(self) -> Iterator[Session]:
         return iter(tuple(self._sessions.values()))
@@ -83,8 +87,9 @@ class Registry:
         """
         check_slug(slug)
         running = self._sessions.get(slug)
-        if running is not None and running.state is SessionState.DRAINING:
-            await self._ended(running)
+        if running is not None and running.state in (SessionState.DRAINING, SessionState.ENDED):
+            if not await self._has_ended(running):
+                raise RequestError(409, "draining", "the session is still ending, try again")
             running = self._sessions.get(slug)
         if running is not None:
             return running, False
@@ -98,10 +103,7 @@ class Registry:
         """
         session = self.find(slug)
         session.stop()
-        try:
-            async with asyncio.timeout(self.rules.stop_timeout_s):
-                await session.wait_ended()
-        except TimeoutError:
+        if not await self._has_ended(session):
             log.warning("Session still drains", session=slug)
         return session
 
@@ -110,7 +112,7 @@ class Registry:
 
         Nothing can start any more.
         """
-        self._closing = True
+        self.is_closing = True
         for session in self:
             session.stop()
         waits = [asyncio.ensure_future(session.wait_ended()) for session in self]
@@ -164,7 +166,7 @@ class Registry:
         session = self._sessions.get(request.slug)
         if session is not None:
             return None if allows(session.state, Signal.PUBLISHED) else Refusal.BUSY
-        if self._closing:
+        if self.is_closing:
             return Refusal.SHUTTING_DOWN
         if not self.rules.auto_start:
             return Refusal.UNKNOWN_STREAM
@@ -193,7 +195,7 @@ class Registry:
             session.publish_ended(publish, end)
 
     def _start(self, slug: str, options: SessionOptions) -> Session:
-        if self._closing:
+        if self.is_closing:
             raise RequestError(503, "shutting_down", "the service is shutting down, try again")
         if self._is_full():
             raise RequestError(
@@ -218,12 +220,14 @@ class Registry:
             self.metrics.sessions_ended.labels(outcome).inc()
             self.closed(session)
 
-    async def _ended(self, session: Session) -> None:
+    async def _has_ended(self, session: Session) -> bool:
+        """Wait for a session to be over; return whether it is, after a bound."""
         try:
             async with asyncio.timeout(self.rules.stop_timeout_s):
                 await session.wait_ended()
         except TimeoutError:
-            raise RequestError(409, "draining", "the session is still ending, try again") from None
+            return False
+        return True
 
 
 def check_slug(slug: str) -> None:

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self, assert_never
+from typing import assert_never
 
-from realtime_core.captioner import Captioner
 from realtime_core.errors import DecoderError, SttRejected
 from realtime_core.lifecycle import Signal, allows, next_state
-from realtime_core.logs import get_logger
+from realtime_core.logs import get_logger, session_of_logs
 from realtime_core.model import (
     AudioGap,
     AudioTag,
@@ -28,102 +24,12 @@ from realtime_core.model import (
     SttEvent,
     SttStatus,
 )
+from realtime_core.stages import Decoder, Publisher, SessionOptions, Stages, Waits
 
 SILENCE_EVERY_S = 0.1
+EMPTY_S = 0.1
+"""A decoder that holds less than this has nothing that silence could overtake."""
 QUIET_AFTER_S = 30.0
-
-
-class Decoder(Protocol):
-    """What a session needs of a decoder. It takes tags before it is entered, too."""
-
-    async def __aenter__(self) -> Self:
-        """Start decoding."""
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop, and leave nothing behind."""
-
-    def feed(self, tag: AudioTag) -> None:
-        """Take a tag; never waits. What does not fit becomes silence and is counted."""
-
-    def end(self) -> None:
-        """Promise that no more tags come."""
-
-    def pcm(self) -> AsyncIterator[bytes]:
-        """Yield PCM as it is decoded; ends after :meth:`end`.
-
-        Raises:
-            DecoderError: The decoder does not stay alive.
-        """
-
-
-class SttBridge(Protocol):
-    """What a session needs of speech-to-text."""
-
-    def send(self, pcm: bytes) -> None:
-        """Take PCM; never waits."""
-
-    def end(self) -> None:
-        """Promise that no more audio comes."""
-
-    async def run(self, emit: Callable[[SttEvent], None]) -> None:
-        """Stream until everything after :meth:`end` has come in.
-
-        Raises:
-            SttRejected: It will never work.
-        """
-
-
-class Publisher(Protocol):
-    """What a session needs of the publish that feeds it."""
-
-    @property
-    def id(self) -> int:
-        """Unique in this process."""
-
-    @property
-    def peer(self) -> str:
-        """Where it comes from, for logs."""
-
-    def close(self, end: PublishEnd) -> None:
-        """Hang up."""
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """What start may set for one session; empty means the service's setting."""
-
-    languages: tuple[str, ...] = ()
-    vocabulary: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """What a session is made of; ``app`` provides it.
-
-    Attributes:
-        decoder: Makes a decoder.
-        status: Tells viewers of a change.
-        gap: Tells viewers of lost audio.
-    """
-
-    decoder: Callable[[str], Decoder]
-    stt: Callable[[str, SessionOptions], SttBridge]
-    captioner: Callable[[str], Captioner]
-    status: Callable[[str, SessionState, str], None]
-    gap: Callable[[str, AudioGap], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Waits:
-    """How long a session waits for publishers, in seconds."""
-
-    publish_grace_s: float = 35.0
-    idle_timeout_s: float = 3600.0
 
 
 class Session:
@@ -142,12 +48,13 @@ class Session:
         self.state = SessionState.WAITING_FOR_EGRESS
         self.created_at = time.time()
         self.failure: str | None = None
-        self.audio_bytes_received = self.audio_bytes_sent = self.publishes = 0
+        self.audio_bytes_received = self.publishes = 0
         self._stages, self._waits = stages, waits
         self._log = get_logger("session").bind(session=slug)
-        self._captioner = stages.captioner(slug)
+        self._captioner = stages.captioner(slug, epoch)
         self._decoder, self._stt = stages.decoder(slug), stages.stt(slug, options)
         self._publisher: Publisher | None = None
+        self._is_silent = True  # no audio since the publisher came, or went
         self._published, self._over = asyncio.Event(), asyncio.Event()
         self._grace: asyncio.TimerHandle | None = None
         self._heard_nothing_since: float | None = None
@@ -156,12 +63,17 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self.slug} {self.state.value}>"
 
+    @property
+    def audio_bytes_sent(self) -> int:
+        """PCM sent to speech-to-text, resends included."""
+        return self._stt.statistics().sent_bytes
+
     # What others tell the session. None of it waits.
 
     def publish_started(self, publisher: Publisher) -> None:
         """A publisher was admitted and its audio follows. It replaces the one before."""
         self._cancel_grace()
-        self._publisher = publisher
+        self._publisher, self._is_silent = publisher, True
         self.publishes += 1
         self._log.info("LiveKit Egress connected to RTMP stream", peer=publisher.peer)
         self._signal(Signal.PUBLISHED)
@@ -169,15 +81,19 @@ class Session:
 
     def audio(self, publisher: Publisher, tag: AudioTag) -> None:
         """Audio came from a publisher; only the current one is heard."""
-        if publisher is self._publisher:
-            self.audio_bytes_received += len(tag.payload)
-            self._decoder.feed(tag)
+        if publisher is not self._publisher:
+            return
+        if self._is_silent and not tag.is_config:
+            self._fill_with_silence()
+            self._is_silent = False
+        self.audio_bytes_received += len(tag.payload)
+        self._decoder.feed(tag)
 
     def publish_ended(self, publisher: Publisher, end: PublishEnd) -> None:
         """A publish ended; the clean end of the current one ends the session."""
         if publisher is not self._publisher or end is PublishEnd.TAKEN_OVER:
             return
-        self._publisher = None
+        self._publisher, self._is_silent = None, True
         if end is PublishEnd.CLEAN:
             self._end_input(Signal.INPUT_ENDED)
         elif allows(self.state, Signal.PUBLISHER_LOST):
@@ -219,7 +135,10 @@ class Session:
     async def run(self) -> None:
         """Run to the end, and be over then. Raises nothing but cancellation."""
         try:
-            await self._run()
+            with session_of_logs(self.slug):
+                await self._run()
+                self._captioner.finish()
+                await self._stages.settle(self.slug)
         except asyncio.CancelledError:
             self.failure = self.failure or "not drained in time"
             raise
@@ -244,7 +163,7 @@ class Session:
             async with asyncio.timeout(self._waits.idle_timeout_s):
                 await self._published.wait()
         except TimeoutError:
-            self._signal(Signal.IDLE)
+            self._end_input(Signal.IDLE)
         self._heard_nothing_since = asyncio.get_running_loop().time()
         return self.state is not SessionState.ENDED
 
@@ -253,7 +172,7 @@ class Session:
         try:
             async for pcm in decoder.pcm():
                 self._captioner.audio_arrived(pcm)
-                self._send(pcm)
+                self._stt.send(pcm)
         except DecoderError as exc:
             self._fail(f"the audio cannot be decoded: {exc}")
         finally:
@@ -266,18 +185,21 @@ class Session:
             self._fail(f"speech-to-text refused: {exc}")
 
     async def _keep_time(self) -> None:
-        """While the publisher is away, let silence keep the session clock going.
+        """While no publisher sends, let silence keep the session clock going.
 
         It also lets the provider hear the end of the last utterance.
         """
         while True:
             await asyncio.sleep(SILENCE_EVERY_S)
-            if self.state is SessionState.RECONNECTING:
-                self._send(self._captioner.silence_due())
+            if self._is_silent:
+                self._fill_with_silence()
 
-    def _send(self, pcm: bytes) -> None:
-        self.audio_bytes_sent += len(pcm)
-        self._stt.send(pcm)
+    def _fill_with_silence(self) -> None:
+        # What the decoder still holds was said before the silence.
+        if self.state in (SessionState.LIVE, SessionState.RECONNECTING) and (
+            self._decoder.queued_s < EMPTY_S
+        ):
+            self._stt.send(self._captioner.silence_due())
 
     def _take(self, event: SttEvent) -> None:
         match event:
@@ -309,15 +231,16 @@ class Session:
         self._end_input(Signal.FAILED)
 
     def _end(self) -> None:
-        for signal in (Signal.FAILED, Signal.DRAINED):
-            if signal is Signal.FAILED and self.failure is None:
-                continue
-            if allows(self.state, signal):
-                self._signal(signal)
-        self._cancel_grace()
-        self._captioner.finish()
-        self._hang_up()
-        self._over.set()
+        try:
+            self._captioner.finish()
+            if self.failure and allows(self.state, Signal.FAILED):
+                self._signal(Signal.FAILED)
+            if allows(self.state, Signal.DRAINED):
+                self._signal(Signal.DRAINED)
+        finally:
+            self._cancel_grace()
+            self._hang_up()
+            self._over.set()
 
     def _hang_up(self) -> None:
         publisher, self._publisher = self._publisher, None

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     allow_anonymous: bool = False
     """Allows AUTH_MODE=none on an address that is not loopback. Anybody can then read and start captions."""
     allowed_origins: Commas = ()
-    """Origins whose pages may connect, comma-separated. Unset: any; the token is then the guard."""
+    """Origins whose pages may connect, comma-separated. Unset: any, the token being the guard; without tokens only pages of this service and of this machine."""
     metrics_token: SecretStr | None = None
     """When set, /metrics wants it as a bearer token."""
 

@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from realtime_core.errors import StoreRejected
-from realtime_core.model import FinalizedBy, Word
+from realtime_core.model import FinalizedBy, FinalRow, Word
 from realtime_core.store.memory import MemoryStore
 from realtime_core.store.postgres import PostgresStore
+from realtime_core.store.rows import StoredRun
 from realtime_core.store.writer import TranscriptStore
 from tests.store.finals import A_FINAL, STARTED_AT, final, utterances
 
@@ -82,25 +84,60 @@ async def test_any_other_text_survives(store: Store) -> None:
 
 
 async def test_finals_come_in_the_order_they_were_spoken(store: Store) -> None:
-    spoken_first = final(5, started_at=STARTED_AT - 10)  # of an earlier epoch
+    spoken_first = final(5, started_at=STARTED_AT - 10)  # and numbered last, when it was revised
     await store.insert([final(2), final(1), spoken_first])
     assert utterances(*await store.finals("weekly", limit=9)) == ["u5", "u1", "u2"]
-    assert utterances(*await store.finals("weekly", limit=2)) == ["u5", "u1"]
     assert utterances(*await store.finals("weekly", after=1, limit=9)) == ["u5", "u2"]
-    assert utterances(*await store.last_finals("weekly", 2)) == ["u1", "u2"]
-    assert list(await store.last_finals("weekly", 0)) == []
 
 
-async def test_the_last_seq_of_a_session_is_known(store: Store) -> None:
-    await store.insert([final(3), final(7), final(9, session_slug="daily")])
-    assert await store.last_seq("weekly") == 7
-    assert await store.last_seq("never seen") == 0
+async def test_who_goes_on_after_the_highest_number_misses_nothing(store: Store) -> None:
+    await store.insert([final(1), final(2), final(3, started_at=STARTED_AT - 10), final(4)])
+    assert utterances(*await store.finals("weekly", limit=2)) == ["u1", "u2"]
+    assert utterances(*await store.finals("weekly", after=2, limit=2)) == ["u3", "u4"]
+    assert utterances(*await store.finals("weekly", after=4, limit=2)) == []
+
+
+async def test_a_slug_that_is_used_again_does_not_mix_its_runs(store: Store) -> None:
+    await store.insert([in_run("e2", 1, day=7), in_run("e2", 2, day=7), in_run("e2", 9, day=7)])
+    await store.insert([in_run("e1", 1, day=0), in_run("e1", 30, day=0)])
+    await store.insert([in_run("e3", 1, day=9, session_slug="daily")])
+    assert utterances(*await store.finals("weekly", limit=9)) == ["e2-1", "e2-2", "e2-9"]
+    assert utterances(*await store.finals("weekly", after=1, limit=9)) == ["e2-2", "e2-9"]
+    assert utterances(*await store.finals("weekly", after=9, limit=9)) == []
+    earlier = await store.finals("weekly", epoch="e1", limit=9)
+    assert utterances(*earlier) == ["e1-1", "e1-30"]
+    assert utterances(*await store.finals("weekly", epoch="e1", after=1, limit=9)) == ["e1-30"]
+    assert utterances(*await store.finals("weekly", epoch="e3", limit=9)) == []
+
+
+async def test_a_run_is_known_by_its_epoch_and_its_beginning(store: Store) -> None:
+    await store.insert([in_run("e1", 5, day=0), in_run("e2", 4, day=7), in_run("e2", 3, day=7)])
+    last = StoredRun("e2", in_run("e2", 3, day=7).started_at)
+    assert await store.run("weekly") == last
+    assert await store.run("weekly", epoch="e2") == last
+    assert await store.run("weekly", epoch="e1") == StoredRun("e1", STARTED_AT + 5)
+    assert await store.run("weekly", epoch="e3") is None
+    assert await store.run("never seen") is None
+
+
+async def test_a_retracted_final_does_not_begin_a_run(store: Store) -> None:
+    await store.insert([final(1, text=""), final(2), final(3)])
+    assert await store.run("weekly") == StoredRun("e1", final(2).started_at)
+    await store.insert([final(2, rev=2, text=""), final(3, rev=2, text="")])
+    assert await store.run("weekly") == StoredRun("e1", None)
+
+
+def in_run(epoch: str, number: int, *, day: int, **changes: Any) -> FinalRow:
+    """Return the run's ``number``-th final; each run has ids of its own."""
+    started_at = STARTED_AT + day * 86_400 + number
+    return final(
+        number, epoch=epoch, utterance_id=f"{epoch}-{number}", started_at=started_at, **changes
+    )
 
 
 async def test_nothing_can_be_stored_too(store: Store) -> None:
     await store.insert([])
     assert list(await store.finals("weekly", limit=9)) == []
-    await store.ping()
 
 
 @pytest.mark.postgres

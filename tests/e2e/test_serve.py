@@ -104,6 +104,7 @@ async def test_sigterm_under_load_ends_with_exit_0_and_nothing_lost(
             await served.child.gone()
         assert served.child.returncode == 0, served.child.complaints.lines()
     assert [m["state"] for m in viewer.messages if m["type"] == "status"][-1] == "ended"
+    assert viewer.socket.close_code == 4001  # come back
     async with PostgresStore(postgres_dsn) as store:
         rows = await store.finals("weekly", limit=100)
     seen = {final["utteranceId"]: final["text"] for final in viewer.finals}
@@ -169,9 +170,21 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
     assert str(port) in complaint
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["replay", "--help"]])
-async def test_help_explains_itself(arguments: list[str]) -> None:
-    async with command(*arguments, COLUMNS="100") as child:
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], ["serve", "demo", "replay", "--help"]),
+        (["serve"], ["SIGTERM", "environment", ".env.example", "STOP_GRACE_S"]),
+        (["demo"], ["--once", "--port", "8080", "GLADIA_API_KEY", "JSON"]),
+        (
+            ["replay"],
+            ["FILE", "--session", "--url", "--speakers", "--reference", "--lead-ms", "--token"],
+        ),
+    ],
+)
+async def test_help_explains_itself(arguments: list[str], words: list[str]) -> None:
+    async with command(*arguments, "--help", COLUMNS="100") as child:
         text = (await child.stdout.read()).decode()
     assert child.returncode == 0
     assert "Usage" in text
+    assert [word for word in words if word not in text] == []

@@ -113,6 +113,44 @@ async def test_with_auto_start_a_publish_is_enough(river: MakeRiver, tmp_path: P
         assert tones(viewer)[-1] == "f0660"
 
 
+async def test_once_stop_has_answered_the_table_holds_everything(
+    river: MakeRiver, tmp_path: Path
+) -> None:
+    recording = write_tones(tmp_path / "talk.wav", 440, 550, 660)
+    async with river(batch_max_wait_s=60) as whole:
+        url = await whole.start("weekly")
+        argv = [whole.ffmpeg, "-nostdin", "-re", "-i", str(recording), "-c:a", "aac"]
+        async with (
+            whole.viewer("weekly") as viewer,
+            child_process([*argv, "-f", "flv", url], env={}, grace_s=1),
+        ):
+            await viewer.until(is_final)
+            status, answer = await whole.post(
+                "/api/realtime/transcribe/stop", {"sessionSlug": "weekly"}
+            )
+            await viewer.to_the_end()
+        assert (status, answer["state"]) == (200, "ended")
+        assert whole.service.storage is not None
+        rows = await whole.service.storage.table.finals("weekly", limit=100)
+        assert len(rows) == answer["finals"] == len({f["utteranceId"] for f in viewer.finals})
+
+
+async def test_a_publisher_refused_before_start_is_admitted_after_it(
+    river: MakeRiver, tmp_path: Path
+) -> None:
+    recording = write_tones(tmp_path / "talk.wav", 440)
+    async with river() as whole:
+        url = f"rtmp://127.0.0.1:{whole.service.rtmp_port}/live/weekly"
+        argv = [whole.ffmpeg, "-nostdin", "-re", "-i", str(recording), "-c:a", "aac"]
+        async with child_process([*argv, "-f", "flv", url], env={}, grace_s=1) as early:
+            await early.stdout.read()
+        assert early.returncode != 0
+        await whole.start("weekly")
+        async with whole.viewer("weekly") as viewer:
+            await gathered(whole.publish(recording, url), viewer.to_the_end())
+        assert tones(viewer) == ["f0440"]
+
+
 async def test_by_http_viewers_see_the_same(river: MakeRiver, tmp_path: Path) -> None:
     recording = write_tones(tmp_path / "talk.wav", 440)
     port = _free_port()

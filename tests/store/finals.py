@@ -9,6 +9,7 @@ STARTED_AT = 1_790_000_000.25
 
 A_FINAL = FinalRow(
     session_slug="weekly",
+    epoch="e1",
     utterance_id="a1-00_00000007",
     rev=1,
     seq=1,

@@ -28,9 +28,7 @@ Call = Callable[[PostgresStore], Awaitable[object]]
 CALLS: Sequence[Call] = (
     lambda store: store.insert([final(1)]),
     lambda store: store.finals("weekly", limit=1),
-    lambda store: store.last_finals("weekly", 1),
-    lambda store: store.last_seq("weekly"),
-    lambda store: store.ping(),
+    lambda store: store.run("weekly"),
     lambda store: store.migrate(),
 )
 
@@ -55,17 +53,23 @@ async def test_the_table_is_as_documented(postgres_dsn: str) -> None:
         "words",
     ]
     assert {name: type_ for name, type_, _ in columns}["stored_at"].startswith("timestamp")
-    (index,) = await sql(
-        postgres_dsn, "SELECT indexdef FROM pg_indexes WHERE indexname = 'transcripts_by_start'"
+    indexes = await sql(
+        postgres_dsn, "SELECT indexdef FROM pg_indexes WHERE tablename = 'transcripts'"
     )
-    assert index[0].endswith("(session_slug, started_at)")
+    assert {definition.partition("btree ")[2] for (definition,) in indexes} == {
+        "(session_slug, utterance_id)",
+        "(session_slug, started_at)",
+        "(session_slug, epoch, started_at)",
+    }
 
 
 async def test_migrations_run_once_whoever_comes_first(postgres_dsn: str) -> None:
     async with PostgresStore(postgres_dsn) as one, PostgresStore(postgres_dsn) as other:
-        await asyncio.gather(one.migrate(), other.migrate(), one.ping(), other.insert([final(1)]))
+        await asyncio.gather(
+            one.migrate(), other.migrate(), one.run("weekly"), other.insert([final(1)])
+        )
     async with PostgresStore(postgres_dsn) as later:
-        assert await later.last_seq("weekly") == 1
+        assert utterances(*await later.finals("weekly", limit=9)) == ["u1"]
     done = await sql(postgres_dsn, f"SELECT number, name FROM {DONE}")
     known = await asyncio.to_thread(migrations)
     assert done == [(each.number, each.name) for each in known]
@@ -115,7 +119,7 @@ async def test_an_open_connection_that_falls_silent_costs_bounded_time_and_is_re
     async with proxy_of(postgres_dsn) as proxy:
         store = PostgresStore(through(postgres_dsn, proxy.port), command_timeout_s=IMPATIENT)
         async with store:
-            await store.ping()
+            await store.run("weekly")
             with proxy.stalled(), pytest.raises(StoreUnavailable):
                 async with asyncio.timeout(10 * IMPATIENT):
                     await store.insert([final(1)])
@@ -131,7 +135,7 @@ async def test_a_database_that_is_slow_at_each_step_costs_bounded_time_too(
     async with proxy_of(postgres_dsn) as proxy:
         store = PostgresStore(through(postgres_dsn, proxy.port), command_timeout_s=IMPATIENT)
         async with store:
-            await store.ping()
+            await store.run("weekly")
             with proxy.delayed(0.3 * IMPATIENT), pytest.raises(StoreUnavailable, match="Timeout"):
                 async with asyncio.timeout(10 * IMPATIENT):
                     await store.insert([final(1)])
@@ -153,7 +157,7 @@ async def test_leaving_is_bounded_when_the_database_falls_silent(
     monkeypatch.setattr("realtime_core.store.postgres.CLOSE_TIMEOUT_S", IMPATIENT)
     async with proxy_of(postgres_dsn) as proxy:
         async with PostgresStore(through(postgres_dsn, proxy.port)) as store:
-            calls = [asyncio.create_task(store.ping()) for _ in range(3)]
+            calls = [asyncio.create_task(store.run("weekly")) for _ in range(3)]
             await asyncio.gather(*calls)
             hung = asyncio.create_task(sleep_in(store, 9.0))
             await asyncio.sleep(0.05)
@@ -163,7 +167,7 @@ async def test_leaving_is_bounded_when_the_database_falls_silent(
 
 async def ask_for_ever(store: PostgresStore) -> None:
     while True:
-        await store.last_seq("weekly")
+        await store.run("weekly")
 
 
 async def sleep_in(store: PostgresStore, seconds: float, times: int = 1) -> None:
@@ -208,7 +212,7 @@ async def test_nothing_shows_the_password(dsn: str) -> None:
     with capture_logs() as logs:
         async with PostgresStore(dsn) as store:
             with pytest.raises(StoreUnavailable) as caught:
-                await store.ping()
+                await store.run("weekly")
     assert "s3cret" not in f"{caught.value!r} {caught.value.__cause__!r} {store!r} {logs}"
 
 
@@ -234,8 +238,7 @@ async def test_it_works_behind_a_pooler_in_transaction_mode(
             await asyncio.gather(*(store.insert([final(number)]) for number in range(10)))
             await store.insert([final(3, rev=2)])
             assert len(await store.finals("weekly", limit=99)) == 10
-            assert utterances(*await store.last_finals("weekly", 2)) == ["u8", "u9"]
-            assert await store.last_seq("weekly") == 9
+            assert await store.run("weekly") == ("e1", final(0).started_at)
         assert pooler.changes > 10
         # The pooler is not kinder than real ones: what is left in a session is gone.
         cached = PostgresStore(through(dsn, pooler.port), statement_cache=True)

@@ -357,7 +357,7 @@ async def test_the_key_follows_no_redirect(gladia: FakeGladia) -> None:
     assert len(gladia.posts) == 1
 
 
-async def test_neither_token_nor_key_reaches_a_log(
+async def test_neither_token_nor_key_reaches_a_log_and_text_only_debug(
     gladia: FakeGladia, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -370,7 +370,9 @@ async def test_neither_token_nor_key_reaches_a_log(
             await gladia.session(1)
     everything = caplog.text + repr(lines)
     assert "Gladia session started" in everything
-    assert all(word not in everything for word in ("secret", API_KEY, "token="))
+    assert all(word not in everything for word in (API_KEY, "token="))
+    telling = [line for line in lines if "secret plan" in repr(line)]
+    assert {line["log_level"] for line in telling} == {"debug"}
 
 
 async def test_the_websocket_follows_no_redirect(gladia: FakeGladia) -> None:

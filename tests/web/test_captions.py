@@ -19,8 +19,8 @@ def row(
     text: str = "Hello everyone", at_s: float = 0.0, length_s: float = 2.0, **more: object
 ) -> FinalRow:
     plain = FinalRow(
-        session_slug="weekly", utterance_id="de0a341d-1b2-00_00000007", rev=2, seq=5, text=text,
-        speaker="Alice", speaker_id="alice:1", speaker_confidence=0.9, language="en",
+        session_slug="weekly", epoch="b3f1", utterance_id="de0a341d-1b2-00_00000007", rev=2, seq=5,
+        text=text, speaker="Alice", speaker_id="alice:1", speaker_confidence=0.9, language="en",
         confidence=0.8, words=(), finalized_by=FinalizedBy.STT, started_at=BEGAN + at_s,
         ended_at=BEGAN + at_s + length_s, received_at=BEGAN + at_s + length_s + 0.5,
     )  # fmt: skip
@@ -55,7 +55,7 @@ def test_json_speaks_the_protocol() -> None:
     words = (Word("Hello", 12.0, 12.4, 0.9, "alice:1"), Word("everyone", 12.5, 13))
     [first] = json.loads(body([row(at_s=1.5, words=words)], JSON, BEGAN))["transcripts"]
     assert first == {
-        "sessionSlug": "weekly", "utteranceId": "de0a341d-1b2-00_00000007",
+        "sessionSlug": "weekly", "epoch": "b3f1", "utteranceId": "de0a341d-1b2-00_00000007",
         "text": "Hello everyone", "isFinal": True, "speaker": "Alice", "speakerId": "alice:1",
         "seq": 5, "rev": 2, "startedAt": 1.5, "endedAt": 3.5,
         "startedAtTime": "2026-09-21T14:13:21.500Z", "endedAtTime": "2026-09-21T14:13:23.500Z",

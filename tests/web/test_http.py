@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import jwt
@@ -12,18 +12,17 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from realtime_core.access import Gate, TokenKeys
-from realtime_core.errors import StoreUnavailable
 from realtime_core.hub.rooms import Hub
 from realtime_core.metrics import Metrics
-from realtime_core.model import FinalizedBy, FinalRow
 from realtime_core.registry import Registry, Rules
-from realtime_core.session import Session, SessionOptions
+from realtime_core.session import Session
+from realtime_core.stages import SessionOptions
 from realtime_core.urls import rtmp_url, websocket_url
+from realtime_core.web.broadcast import BroadcastRoutes
 from realtime_core.web.control import Control, ControlRoutes, Urls
 from realtime_core.web.health import HealthRoutes
 from realtime_core.web.pages import PageRoutes
 from realtime_core.web.routes import application
-from realtime_core.web.stored import BroadcastRoutes, StoredRoutes
 from tests.fakes import World
 
 START, STOP = "/api/realtime/transcribe/start", "/api/realtime/transcribe/stop"
@@ -31,46 +30,11 @@ SPEAKER, BROADCAST = "/api/active-speaker", "/api/realtime/transcribe/broadcast"
 SECRET = "a secret of thirty-two bytes or more"
 
 
-def row(seq: int, text: str) -> FinalRow:
-    return FinalRow(
-        session_slug="weekly",
-        utterance_id=f"u{seq}",
-        rev=1,
-        seq=seq,
-        text=text,
-        speaker="Alice",
-        speaker_id="alice:1",
-        speaker_confidence=0.9,
-        language="en",
-        confidence=0.8,
-        words=(),
-        finalized_by=FinalizedBy.STT,
-        started_at=1_790_000_000.0 + seq,
-        ended_at=1_790_000_000.5 + seq,
-        received_at=1_790_000_001.0 + seq,
-    )
-
-
-class FakeFinals:
-    """Stored finals; :attr:`away` makes the database not answer."""
-
-    def __init__(self) -> None:
-        self.rows = [row(1, "Hello"), row(2, "Bye")]
-        self.away = False
-
-    async def finals(
-        self, slug: str, *, after: int | None = None, limit: int = 1000
-    ) -> Sequence[FinalRow]:
-        if self.away:
-            raise StoreUnavailable("connection refused")
-        return [r for r in self.rows if r.session_slug == slug and r.seq > (after or 0)][:limit]
-
-
 class Site:
     """The application around fakes, and a client."""
 
     def __init__(self, gate: Gate | None = None, *, rules: Rules | None = None) -> None:
-        self.metrics, self.finals, self.flushed = Metrics(), FakeFinals(), 0
+        self.metrics = Metrics()
         self.worlds: dict[str, World] = {}
         self.options: list[SessionOptions] = []
         self.draining, self.reasons = False, list[str]()
@@ -91,7 +55,6 @@ class Site:
         )
         return [
             ControlRoutes(Control(self.registry, self.hub, urls), gate),
-            StoredRoutes(gate, self.finals, self._flush),
             BroadcastRoutes(self.hub, SECRET),
             HealthRoutes(
                 self.metrics,
@@ -108,9 +71,6 @@ class Site:
         world = self.worlds[slug] = World()
         world.session.slug = slug
         return world.session
-
-    async def _flush(self) -> None:
-        self.flushed += 1
 
     async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
         data = body if isinstance(body, (str, bytes)) else json.dumps(body)
@@ -135,7 +95,13 @@ async def site() -> AsyncIterator[Site]:
 
 
 def token(role: str, session: str = "weekly", sub: str = "alice") -> str:
-    claims = {"sub": sub, "session": session, "role": role, "exp": int(time.time()) + 60}
+    claims = {
+        "sub": sub,
+        "name": "Alice",
+        "session": session,
+        "role": role,
+        "exp": int(time.time()) + 60,
+    }
     return jwt.encode(claims, SECRET, algorithm="HS256")
 
 
@@ -203,6 +169,33 @@ async def test_other_content_types_methods_and_paths_are_answered_in_json(site: 
     assert (status, answer["error"]["code"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize("authorization", [b"Bearer \xff\xfe", b"Bearer", b"Basic x", b"\xff"])
+async def test_rubbish_for_a_token_is_unauthorised(authorization: bytes) -> None:
+    site = Site(Gate(TokenKeys(secret=SECRET)))
+    header = {"Authorization": authorization.decode("utf-8", "surrogateescape")}
+    async with site.client:
+        assert (await site.post(START, {"sessionSlug": "weekly"}, **header))[0] == 401
+        assert (await site.post(BROADCAST, broadcast_body(), **header))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("  Al\x07ice ", "Alice"), ("\u202eAlice", "Alice"), ("Zo\u0308e", "Zo\u0308e")],
+)
+async def test_names_are_cleaned_of_what_nobody_should_see(
+    site: Site, name: str, shown: str
+) -> None:
+    await site.post(START, {"sessionSlug": "weekly"})
+    report = {"sessionSlug": "weekly", "identity": "alice:1", "name": name}
+    assert (await site.post(SPEAKER, report))[0] == 204
+    assert site.worlds["weekly"].reported_names == [shown]
+
+
+async def test_a_body_that_cannot_be_decoded_is_the_callers_fault(site: Site) -> None:
+    status, answer = await site.post(START, b"\x00rubbish", **{"Content-Encoding": "gzip"})
+    assert (status, answer["error"]["code"]) == (400, "malformed_body")
+
+
 async def test_stop_answers_with_counts_once_drained(site: Site) -> None:
     await site.post(START, {"sessionSlug": "weekly"})
     status, answer = await site.post(STOP, {"sessionSlug": "weekly"})
@@ -233,6 +226,7 @@ async def test_a_speaker_report_is_204_and_counted(site: Site) -> None:
         ({"identity": ""}, 400, "identity"),
         ({"identity": "x" * 300}, 400, "identity"),
         ({"name": None}, 400, "name"),
+        ({"name": " \u200e\t"}, 400, "name"),
         ({"timestamp": "now"}, 400, "timestamp"),
     ],
 )
@@ -255,53 +249,6 @@ async def test_sessions_are_listed_and_shown(site: Site) -> None:
     assert shown["lastTranscriptAgeSeconds"] is None
     status, answer = await site.get("/api/realtime/sessions/daily")
     assert (status, answer["error"]["code"]) == (404, "unknown_session")
-
-
-@pytest.mark.parametrize(
-    ("caption_format", "start"),
-    [("vtt", "WEBVTT"), ("srt", "1\n00:00:00"), ("txt", "[00:00:00] Alice: Hello")],
-)
-async def test_stored_finals_come_as_captions(site: Site, caption_format: str, start: str) -> None:
-    path = f"/api/realtime/sessions/weekly/transcript?format={caption_format}"
-    status, text = await site.get(path)
-    assert status == 200
-    assert text.startswith(start)
-    assert site.flushed == 1
-
-
-async def test_stored_finals_after_a_number(site: Site) -> None:
-    status, answer = await site.get("/api/realtime/sessions/weekly/transcript?after=1")
-    assert status == 200
-    assert "Bye" in json.dumps(answer)
-    assert "Hello" not in json.dumps(answer)
-
-
-async def test_a_part_of_the_captions_counts_from_the_same_moment_as_the_whole(
-    site: Site,
-) -> None:
-    _, text = await site.get("/api/realtime/sessions/weekly/transcript?format=txt&after=1")
-    assert text.strip() == "[00:00:01] Alice: Bye"
-
-
-@pytest.mark.parametrize(
-    ("query", "status", "code"),
-    [
-        ("weekly/transcript?format=pdf", 400, "invalid_request"),
-        ("weekly/transcript?after=-1", 400, "invalid_request"),
-        ("weekly/transcript?after=x", 400, "invalid_request"),
-        ("daily/transcript", 404, "unknown_session"),
-        ("-bad-/transcript", 400, "invalid_slug"),
-    ],
-)
-async def test_bad_transcript_requests(site: Site, query: str, status: int, code: str) -> None:
-    answered, answer = await site.get(f"/api/realtime/sessions/{query}")
-    assert (answered, answer["error"]["code"]) == (status, code)
-
-
-async def test_a_database_that_is_away_is_said_not_guessed(site: Site) -> None:
-    site.finals.away = True
-    status, answer = await site.get("/api/realtime/sessions/weekly/transcript")
-    assert (status, answer["error"]["code"]) == (503, "storage_unavailable")
 
 
 def broadcast_body() -> dict[str, Any]:
@@ -366,6 +313,9 @@ async def test_with_tokens_each_role_may_do_its_part() -> None:
         assert (await site.post(START, start, **bearer("host")))[0] == 201
         assert (await site.post(SPEAKER, report, **bearer("viewer")))[0] == 403
         assert (await site.post(SPEAKER, report, **bearer("speaker")))[0] == 204
+        boss = report | {"name": "The Boss"}
+        assert (await site.post(SPEAKER, boss, **bearer("speaker")))[0] == 204
+        assert site.worlds["weekly"].reported_names == ["Alice", "Alice"]
         forged = report | {"identity": "bob:1"}
         status, answer = await site.post(SPEAKER, forged, **bearer("speaker"))
         assert (status, answer["error"]["field"]) == (403, "identity")

@@ -10,7 +10,6 @@ from websockets.exceptions import InvalidStatus
 
 from realtime_core.access import Identity, Role
 from realtime_core.hub.wire import CloseCode
-from realtime_core.model import SessionState
 from realtime_core.web.live import Limits
 from tests.eventually import eventually
 from tests.hub.examples import draft, final
@@ -292,16 +291,6 @@ async def test_at_shutdown_everyone_is_told_to_come_back() -> None:
         assert service.count("viewers_closed_total", code="4001") == 2
 
 
-async def test_the_hub_alone_can_hang_up_on_all() -> None:
-    async with live_service() as service, service.client(WEEKLY) as client:
-        await subscribed(client)
-        service.hub.hang_up_all(CloseCode.SHUTTING_DOWN)
-        assert await close_code(client) == CloseCode.SHUTTING_DOWN
-
-
-# What clients steer.
-
-
 async def speaking(service: LiveService, token: str, identity: str) -> object:
     """Report a speaker, and return what comes back once a ping after it is answered."""
     async with service.client(f"{WEEKLY}&token={token}") as client:
@@ -394,10 +383,3 @@ async def test_a_stop_that_fails_unexpectedly_is_answered_too() -> None:
             await say(client, type="ping")
             assert await hear(client) == {"type": "pong"}
     assert "Task failed" in [line["event"] for line in logs]
-
-
-async def test_a_new_epoch_is_told_to_who_is_there() -> None:
-    async with live_service() as service, service.client(WEEKLY) as client:
-        await subscribed(client)
-        service.hub.open("weekly", "e2", SessionState.LIVE)
-        assert (await hear(client))["epoch"] == "e2"

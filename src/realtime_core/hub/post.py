@@ -11,7 +11,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -27,7 +27,7 @@ from realtime_core.model import Transcript
 LANES = 8
 LANE_LIMIT = 500
 POST_TIMEOUT_S = 5.0
-CLOSE_GRACE_S = 5.0
+SETTLE_TIMEOUT_S = CLOSE_GRACE_S = 5.0
 # A draft is not posted again: the next one replaces it.
 FINAL_PAUSES_S = (0.2, 0.5, 1.0)
 COMPLAIN_EVERY_S = 1.0
@@ -37,21 +37,30 @@ log = get_logger("hub")
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A payload on its way. ``received_at`` is by the monotonic clock."""
+    """A payload on its way.
 
+    Attributes:
+        received_at: When its transcript came in, by the monotonic clock.
+        over: Set when it was posted or lost.
+    """
+
+    slug: str
     payload: bytes
     is_final: bool
     received_at: float
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Outbox:
     """A bounded hand-off whose producer never waits: when full, the oldest draft goes.
 
-    A final goes only when nothing but finals is held. One consumer.
+    A final goes only when nothing but finals is held. One consumer, who is through with a
+    letter when it asks for the next.
     """
 
     def __init__(self, limit: int, dropped: Callable[[Letter], None]) -> None:
         self._letters: deque[Letter] = deque()
+        self._taken: Letter | None = None
         self._limit, self._dropped = limit, dropped
         self._arrived, self._emptied = asyncio.Event(), asyncio.Event()
         self._emptied.set()
@@ -72,11 +81,18 @@ class Outbox:
 
     async def first(self) -> Letter:
         """Wait for a letter and take it. Cancelled, it takes none."""
+        self._taken = None
         while not self._letters:
             self._emptied.set()
             self._arrived.clear()
             await self._arrived.wait()
-        return self._letters.popleft()
+        self._taken = self._letters.popleft()
+        return self._taken
+
+    def of(self, slug: str) -> list[Letter]:
+        """Return a session's letters: the one that was taken last, and those that wait."""
+        taken = () if self._taken is None else (self._taken,)
+        return [each for each in (*taken, *self._letters) if each.slug == slug]
 
     async def emptied(self) -> None:
         """Wait until all was taken and the consumer is back for more."""
@@ -127,10 +143,11 @@ class HttpBroadcaster:
         self._complained_at = -COMPLAIN_EVERY_S
 
     def __len__(self) -> int:
-        """How many transcripts wait."""
+        """How many transcripts wait, beside the one of each lane that is being posted."""
         return sum(len(lane) for lane in self._lanes)
 
     async def __aenter__(self) -> Self:
+        self._metrics.http_posts_waiting.set_function(lambda: len(self))
         for number, lane in enumerate(self._lanes):
             _ = self._tasks.start(self._work(lane), f"lane {number}")
         return self
@@ -157,9 +174,27 @@ class HttpBroadcaster:
     def publish(self, transcript: Transcript) -> int:
         """Post a transcript soon. Always 0: who it reaches is known only to the other side."""
         message = wire.transcript_message(transcript, sent_at_ms=time.time_ns() // 1_000_000)
-        lane = self._lanes[zlib.crc32(transcript.session_slug.encode()) % LANES]
-        lane.put(Letter(message.encode(), transcript.is_final, transcript.received_at))
+        slug, is_final = transcript.session_slug, transcript.is_final
+        self._metrics.count_transcript(is_final=is_final)
+        self._lane(slug).put(Letter(slug, message.encode(), is_final, transcript.received_at))
         return 0
+
+    async def settled(self, slug: str, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+        """Wait until all that was given of a session so far is posted or lost.
+
+        Returns after ``timeout_s`` at the latest; what waits then is still tried.
+        """
+        letters = self._lane(slug).of(slug)
+        try:
+            async with asyncio.timeout(timeout_s):
+                for letter in letters:
+                    await letter.over.wait()
+        except TimeoutError:
+            waiting = sum(not letter.over.is_set() for letter in letters)
+            log.warning("Transcripts still wait to be posted", session=slug, waiting=waiting)
+
+    def _lane(self, slug: str) -> Outbox:
+        return self._lanes[zlib.crc32(slug.encode()) % LANES]
 
     async def _work(self, lane: Outbox) -> None:
         while True:
@@ -171,6 +206,11 @@ class HttpBroadcaster:
             except asyncio.CancelledError:
                 self._lose(letter, "stopped")
                 raise
+            except Exception as exc:  # one letter must not take its lane's others with it
+                log.exception("Posting failed unexpectedly", session=letter.slug)
+                self._lose(letter, type(exc).__name__)
+            finally:
+                letter.over.set()
 
     async def _deliver(self, letter: Letter) -> None:
         for pause_s in self._pauses_s if letter.is_final else ():
@@ -202,6 +242,8 @@ class HttpBroadcaster:
         self._metrics.ingest_broadcast_latency.observe(time.monotonic() - letter.received_at)
 
     def _lose(self, letter: Letter, reason: str = "queue full") -> None:
+        letter.over.set()
+        self._metrics.http_posts_lost.labels("final" if letter.is_final else "draft").inc()
         if letter.is_final:
             self.lost_finals += 1
         else:

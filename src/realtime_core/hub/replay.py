@@ -45,17 +45,15 @@ class Replay:
     Args:
         epoch: Names the numbering; another one starts with another :class:`Replay`.
         history_size: How many finals to keep.
-        seq: The last number given before, when a numbering is continued. What had it is
-            not here.
     """
 
-    def __init__(self, epoch: str, *, history_size: int, seq: int = 0) -> None:
-        self.epoch, self.seq = epoch, seq
+    def __init__(self, epoch: str, *, history_size: int) -> None:
+        self.epoch, self.seq = epoch, 0
         self._history_size = history_size
         self._finals: dict[str, Entry] = {}
         self._drafts: dict[str, Entry] = {}
         # Finals up to this number may be missing here; those after it are all here.
-        self._forgotten = seq
+        self._forgotten = 0
 
     def rev(self, utterance_id: str) -> int:
         """Return the latest revision held of an utterance; 0 when none is."""

@@ -94,27 +94,25 @@ class Hub:
         self._limit, self._history_size = viewer_buffer_bytes, history_size
         self._rooms: dict[str, Room] = {}
 
-    def open(self, slug: str, epoch: str, state: SessionState, *, seq: int = 0) -> None:
+    def open(self, slug: str, epoch: str, state: SessionState) -> None:
         """Make a room for a session that starts; nothing changes if it has this epoch.
 
-        Viewers of an earlier epoch stay, and get a new ``ready``.
-
-        Args:
-            seq: The last number already given in this epoch, when it is continued.
+        The room of an earlier epoch has to be closed before.
         """
-        old = self._rooms.get(slug)
-        if old is not None and old.replay.epoch == epoch:
-            return
-        replay = Replay(epoch, history_size=self._history_size, seq=seq)
-        room = self._rooms[slug] = Room(slug, replay, state)
-        for listener in old.limits if old else ():
-            room.greet(listener, self._limit)
+        room = self._rooms.get(slug)
+        if room is None:
+            replay = Replay(epoch, history_size=self._history_size)
+            self._rooms[slug] = Room(slug, replay, state)
+        else:
+            assert room.replay.epoch == epoch, f"{slug} is still open in another epoch"
 
     def publish(self, transcript: Transcript) -> int:
         """Send a draft or final to its session's viewers; return how many it reached."""
         room = self._rooms.get(transcript.session_slug)
         if room is None:
             return 0
+        # What others post is theirs to count; it may even be what we posted to ourselves.
+        self._metrics.count_transcript(is_final=transcript.is_final)
         message = wire.transcript_message(transcript, sent_at_ms=time.time_ns() // 1_000_000)
         reached = self._deliver(room, message, transcript.seq, transcript.rev)
         # uvloop's own clock stands still within one turn of the loop.
@@ -180,20 +178,19 @@ class Hub:
         if room is not None and room.limits.pop(listener, None) is not None:
             self._metrics.viewers.dec()
 
-    def close(self, slug: str) -> None:
-        """Forget a session that is over; its viewers are told ``ended`` and hung up on."""
+    def close(self, slug: str, code: CloseCode = CloseCode.NORMAL) -> None:
+        """Forget a session that is over; its viewers are told ``ended`` and hung up on.
+
+        Args:
+            code: What they are hung up with; it says whether to come back.
+        """
         room = self._rooms.get(slug)
         if room is None:
             return
         if room.state is not SessionState.ENDED:
             self.status(slug, SessionState.ENDED, "session ended")
-        self._hang_up(room, list(room.limits), CloseCode.NORMAL)
+        self._hang_up(room, list(room.limits), code)
         del self._rooms[slug]
-
-    def hang_up_all(self, code: CloseCode) -> None:
-        """Hang up on every viewer of every session; the rooms stay."""
-        for room in self._rooms.values():
-            self._hang_up(room, list(room.limits), code)
 
     def viewers(self, slug: str) -> int:
         """Return how many listen to a session."""
@@ -212,7 +209,6 @@ class Hub:
         payload, final = message.encode(), message.is_final
         if not room.replay.add(Entry(message.utterance_id, seq, rev, final, payload)):
             return 0
-        (self._metrics.finals if final else self._metrics.drafts).inc()
         began = time.perf_counter()
         reached, crowded = room.spread(wire.frame(payload))
         self._metrics.ws_broadcast_loop.observe(time.perf_counter() - began)

@@ -91,6 +91,10 @@ class WordMessage(Struct, frozen=True, kw_only=True, rename="camel"):
     speaker_id: str | None = None
 
 
+# What a browser's numbers can count to.
+Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+
+
 class TranscriptMessage(
     ServerMessage, frozen=True, kw_only=True, tag="transcript", forbid_unknown_fields=True
 ):
@@ -109,8 +113,8 @@ class TranscriptMessage(
     speaker: str
     speaker_id: str
     ts: int | float
-    seq: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
-    rev: Annotated[int, Meta(ge=1)] | UnsetType = UNSET
+    seq: Count | UnsetType = UNSET
+    rev: Count | UnsetType = UNSET
     started_at: float | UnsetType = UNSET
     ended_at: float | UnsetType = UNSET
     language: str | None = None

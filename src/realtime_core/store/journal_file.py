@@ -66,7 +66,7 @@ class JournalFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(self._path.with_name(self._path.name + ".lock"))
+            self._lock = lock_file(self._path.with_name(self._path.name + ".lock"))
             try:
                 return self._connect()
             except sqlite3.OperationalError:
@@ -149,7 +149,7 @@ def _connection(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _lock(path: Path) -> int:
+def lock_file(path: Path) -> int:
     """Lock the file for this process, until the descriptor is closed or the process dies."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:

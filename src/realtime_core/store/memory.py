@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from realtime_core.model import FinalRow
-from realtime_core.store.rows import storable
+from realtime_core.store.rows import StoredRun, storable
 
 
 class MemoryStore:
@@ -21,23 +21,29 @@ class MemoryStore:
             if key not in self.rows or row.rev > self.rows[key].rev:
                 self.rows[key] = row
 
+    async def run(self, slug: str, *, epoch: str | None = None) -> StoredRun | None:
+        """Return what is known of a run, by default the last; None if nothing of it is stored."""
+        rows = self._of(slug, epoch)
+        if not rows:
+            return None
+        spoken = (row.started_at for row in rows if row.text)
+        return StoredRun(rows[0].epoch, min(spoken, default=None))
+
     async def finals(
-        self, slug: str, *, after: int | None = None, limit: int
+        self, slug: str, *, epoch: str | None = None, after: int | None = None, limit: int
     ) -> Sequence[FinalRow]:
-        """Return a session's first finals in the order they were spoken, after a ``seq``."""
-        return [row for row in self._of(slug) if after is None or row.seq > after][:limit]
+        """Return the finals of a run, by default the last, in the order they were spoken.
 
-    async def last_finals(self, slug: str, limit: int) -> Sequence[FinalRow]:
-        """Return a session's last finals in the order they were spoken."""
-        return self._of(slug)[-limit:] if limit else []
+        Args:
+            after: Leaves out those up to this ``seq``.
+            limit: Of more than so many, those with the lowest ``seq`` are returned.
+        """
+        rows = [row for row in self._of(slug, epoch) if after is None or row.seq > after]
+        first = sorted(rows, key=lambda row: row.seq)[:limit]
+        return sorted(first, key=lambda row: (row.started_at, row.seq))
 
-    async def last_seq(self, slug: str) -> int:
-        """Return the highest ``seq`` stored for a session; 0 if there is none."""
-        return max((row.seq for row in self._of(slug)), default=0)
-
-    async def ping(self) -> None:
-        """Return, since this store is always there."""
-
-    def _of(self, slug: str) -> list[FinalRow]:
-        rows = (row for row in self.rows.values() if row.session_slug == slug)
-        return sorted(rows, key=lambda row: (row.started_at, row.seq))
+    def _of(self, slug: str, epoch: str | None) -> list[FinalRow]:
+        rows = [row for row in self.rows.values() if row.session_slug == slug]
+        if epoch is None and rows:
+            epoch = max(rows, key=lambda row: (row.started_at, row.seq, row.epoch)).epoch
+        return [row for row in rows if row.epoch == epoch]

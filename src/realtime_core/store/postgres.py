@@ -19,7 +19,7 @@ from realtime_core.errors import StoreRejected
 from realtime_core.logs import get_logger
 from realtime_core.model import FinalRow
 from realtime_core.store.migrate import migrate
-from realtime_core.store.rows import COLUMNS, columns, row_of, storable
+from realtime_core.store.rows import COLUMNS, StoredRun, columns, rows_of, run_of, storable
 from realtime_core.store.sqlstate import FOREIGN, Fault, fault_of, store_error
 
 log = get_logger("store")
@@ -38,17 +38,23 @@ INSERT = (
     f" ON CONFLICT (session_slug, utterance_id) DO UPDATE SET {_UPDATES}, stored_at = now()"
     " WHERE excluded.rev > transcripts.rev"
 )
-# A session's numbering starts anew with each epoch, so time orders, and `seq` only selects.
+# A slug that is used again has several runs, each with a numbering of its own.
+_RUN = (
+    "SELECT epoch FROM transcripts WHERE session_slug = $1 AND ($2::text IS NULL OR epoch = $2)"
+    " ORDER BY started_at DESC, seq DESC, epoch DESC LIMIT 1"
+)
+RUN = (
+    "SELECT epoch, (SELECT min(started_at) FROM transcripts"
+    "  WHERE session_slug = $1 AND epoch = run.epoch AND text <> '') AS began_at"
+    f" FROM ({_RUN}) AS run"
+)
+# The limit goes by `seq`, so that who asks again after the highest one misses nothing.
 FINALS = (
-    f"SELECT {_NAMES} FROM transcripts"
-    " WHERE session_slug = $1 AND ($2::bigint IS NULL OR seq > $2)"
-    " ORDER BY started_at, seq LIMIT $3"
+    f"SELECT {_NAMES} FROM (SELECT {_NAMES} FROM transcripts"
+    f" WHERE session_slug = $1 AND epoch = coalesce($2::text, ({_RUN}))"
+    " AND ($3::bigint IS NULL OR seq > $3) ORDER BY seq LIMIT $4) AS part"
+    " ORDER BY started_at, seq"
 )
-LAST_FINALS = (
-    f"SELECT {_NAMES} FROM transcripts"
-    " WHERE session_slug = $1 ORDER BY started_at DESC, seq DESC LIMIT $2"
-)
-LAST_SEQ = "SELECT coalesce(max(seq), 0) FROM transcripts WHERE session_slug = $1"
 
 
 class PostgresStore:
@@ -123,28 +129,25 @@ class PostgresStore:
         async with self._transaction() as connection:
             await connection.execute(INSERT, *values)
 
+    async def run(self, slug: str, *, epoch: str | None = None) -> StoredRun | None:
+        """Return what is known of a run, by default the last; None if nothing of it is stored."""
+        async with self._transaction() as connection:
+            record = await connection.fetchrow(RUN, slug, epoch)
+        return run_of(record) if record is not None else None
+
     async def finals(
-        self, slug: str, *, after: int | None = None, limit: int
+        self, slug: str, *, epoch: str | None = None, after: int | None = None, limit: int
     ) -> Sequence[FinalRow]:
-        """Return a session's first finals in the order they were spoken, after a ``seq``."""
-        async with self._transaction() as connection:
-            return [row_of(each) for each in await connection.fetch(FINALS, slug, after, limit)]
+        """Return the finals of a run, by default the last, in the order they were spoken.
 
-    async def last_finals(self, slug: str, limit: int) -> Sequence[FinalRow]:
-        """Return a session's last finals in the order they were spoken."""
+        Args:
+            after: Leaves out those up to this ``seq``.
+            limit: Of more than so many, those with the lowest ``seq`` are returned.
+        """
         async with self._transaction() as connection:
-            found = await connection.fetch(LAST_FINALS, slug, limit)
-            return [row_of(each) for each in reversed(found)]
-
-    async def last_seq(self, slug: str) -> int:
-        """Return the highest ``seq`` stored for a session; 0 if there is none."""
-        async with self._transaction() as connection:
-            return int(await connection.fetchval(LAST_SEQ, slug))
-
-    async def ping(self) -> None:
-        """Return if the database answers and has our table."""
-        async with self._transaction() as connection:
-            await connection.execute("SELECT 1")
+            records = await connection.fetch(FINALS, slug, epoch, after, limit)
+        # Not on the loop: a long meeting takes most of a second.
+        return await asyncio.to_thread(rows_of, records)
 
     async def migrate(self) -> None:
         """Make the table, or bring it up to date; other calls do so when it is due."""

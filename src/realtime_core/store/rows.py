@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -13,6 +13,7 @@ from realtime_core.model import FinalizedBy, FinalRow, Word
 
 COLUMNS: Mapping[str, str] = {
     "session_slug": "text",
+    "epoch": "text",
     "utterance_id": "text",
     "rev": "int",
     "seq": "bigint",
@@ -29,6 +30,18 @@ COLUMNS: Mapping[str, str] = {
     "received_at": "timestamptz",
 }
 """The columns we write, in order, with their types; each is a field of ``FinalRow``."""
+
+
+class StoredRun(NamedTuple):
+    """One run of a session, as it is stored.
+
+    Attributes:
+        began_at: When its first final that has a text began, in Unix seconds; None when all
+            were retracted.
+    """
+
+    epoch: str
+    began_at: float | None
 
 
 class _StoredWord(msgspec.Struct, omit_defaults=True):
@@ -104,6 +117,17 @@ def row_of(record: Mapping[str, Any]) -> FinalRow:
     return FinalRow(**fields)
 
 
+def rows_of(records: Iterable[Mapping[str, Any]]) -> list[FinalRow]:
+    """Return the finals that records of the table hold."""
+    return [row_of(record) for record in records]
+
+
+def run_of(record: Mapping[str, Any]) -> StoredRun:
+    """Return the run that a record names."""
+    began_at = record["began_at"]
+    return StoredRun(record["epoch"], None if began_at is None else began_at.timestamp())
+
+
 def _encode_if_clean(row: FinalRow) -> bytes | None:
     try:
         data = _encoder.encode(row)
@@ -117,6 +141,7 @@ def _cleaned(row: FinalRow) -> FinalRow:
     return replace(
         row,
         session_slug=_clean(row.session_slug),
+        epoch=_clean(row.epoch),
         utterance_id=_clean(row.utterance_id),
         text=_clean(row.text),
         speaker=_clean(row.speaker),
@@ -132,6 +157,7 @@ def _cleaned(row: FinalRow) -> FinalRow:
 def _values(row: FinalRow) -> tuple[Any, ...]:
     return (
         row.session_slug,
+        row.epoch,
         row.utterance_id,
         row.rev,
         row.seq,

@@ -59,9 +59,14 @@ class Reporter:
             self._emit(gap)
 
     def _transcript(self, stt: SttSession, heard: SpeechHeard) -> None:
-        self._log.debug(
-            "Received transcript from Gladia", is_final=heard.is_final, length=len(heard.text)
+        say = self._log.info if heard.is_final else self._log.debug
+        say(
+            "Received transcript from Gladia",
+            is_final=heard.is_final,
+            utterance=heard.utterance_id,
+            length=len(heard.text),
         )
+        self._log.debug("Transcript text", utterance=heard.utterance_id, text=heard.text)
         if heard.is_final:
             stt.finals.add(heard.utterance_id)
         self._timeline.hear(heard.utterance_id, heard.start_s, heard.end_s, is_final=heard.is_final)

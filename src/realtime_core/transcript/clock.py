@@ -47,6 +47,13 @@ class SessionClock:
         position_s = now - self._delays[0][1]
         return max(0.0, min(position_s, self._end_s + self._window_s))
 
+    def behind_s(self, now: float) -> float:
+        """Return how much audio is missing at loop time ``now`` for it to be live.
+
+        Unlike :meth:`at` it goes on for as long as no audio comes. 0 before the first.
+        """
+        return max(0.0, now - self._delays[0][1] - self._end_s) if self._delays else 0.0
+
     def _keep(self, now: float, delay_s: float) -> None:
         while self._delays and self._delays[-1][1] >= delay_s:
             self._delays.pop()

@@ -97,7 +97,9 @@ def _txt(cues: Sequence[_Cue]) -> str:
 
 
 def _json(cues: Sequence[_Cue]) -> str:
-    return json.dumps({"transcripts": [_json_cue(cue) for cue in cues]}, ensure_ascii=False)
+    # Cue by cue: one call for all of them would keep every other thread waiting.
+    items = ", ".join(json.dumps(_json_cue(cue), ensure_ascii=False) for cue in cues)
+    return f'{{"transcripts": [{items}]}}'
 
 
 def _json_cue(cue: _Cue) -> dict[str, Any]:
@@ -109,6 +111,7 @@ def _json_cue(cue: _Cue) -> dict[str, Any]:
     row = cue.row
     return {
         "sessionSlug": row.session_slug,
+        "epoch": row.epoch,
         "utteranceId": row.utterance_id,
         "text": row.text,
         "isFinal": True,

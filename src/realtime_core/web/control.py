@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from realtime_core.access import Gate, Identity, Role
 from realtime_core.errors import RequestError
@@ -17,11 +18,24 @@ from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
 from realtime_core.model import SLUG
 from realtime_core.registry import Registry
-from realtime_core.session import Session, SessionOptions
+from realtime_core.session import Session
+from realtime_core.stages import SessionOptions
+from realtime_core.web.bearer import bearer_of
 from realtime_core.web.errors import Body, parse_body, read_body
 
+# Control characters, and those that turn the direction of what follows.
+UNSEEMLY = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def _seemly(name: str) -> str:
+    name = UNSEEMLY.sub("", name).strip()
+    if not name:
+        raise ValueError("is blank")
+    return name
+
+
 Slug = Annotated[str, Field(pattern=f"^{SLUG.pattern}$")]
-Name = Annotated[str, Field(min_length=1, max_length=256)]
+Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_seemly)]
 Language = Annotated[str, Field(pattern="^[a-z]{2,3}$")]
 Term = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -49,7 +63,10 @@ class StopBody(Body):
 
 
 class SpeakerBody(Body):
-    """Who is speaking now, as one client sees it."""
+    """Who is speaking now, as one client sees it.
+
+    ``timestamp`` is the client's clock, which may be wrong; the report is dated by its arrival.
+    """
 
     session_slug: Slug
     identity: Name
@@ -169,7 +186,8 @@ class ControlRoutes:
         who = admit(self._gate, request, body.session_slug, Role.SPEAKER)
         if not who.may_speak_for(body.identity):
             raise RequestError(403, "forbidden", "a speaker reports only itself", "identity")
-        self._control.report_speaker(body.session_slug, body.identity, body.name, body.timestamp)
+        name = who.name_for(body.name)
+        self._control.report_speaker(body.session_slug, body.identity, name, body.timestamp)
         return web.Response(status=204)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -190,5 +208,4 @@ def admit(gate: Gate, request: web.Request, slug: str, role: Role) -> Identity:
     Raises:
         RequestError: 401 or 403.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return gate.admit(token.strip() if scheme.lower() == "bearer" else None, slug, role)
+    return gate.admit(bearer_of(request), slug, role)

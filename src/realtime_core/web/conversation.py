@@ -119,6 +119,7 @@ class Conversation:
         self._pace = Pace(self._limits.messages_per_s, self._limits.burst, now)
         self._subscribe_by = now + self._limits.subscribe_timeout_s
         self._token: str | None = None
+        self._who: Identity | None = None
         self._malformed = 0
         self._busy = self._over = False
 
@@ -217,20 +218,22 @@ class Conversation:
         slug = wanted.session_slug
         try:
             # First this: without a token nobody learns which sessions exist.
-            self._house.gate.admit(self._token, slug, Role.VIEWER)
+            self._who = self._house.gate.admit(self._token, slug, Role.VIEWER)
             self._house.hub.join(slug, self.viewer, since=wanted.since, epoch=wanted.epoch)
             self.slug = slug
         except RequestError as error:
             self._refuse(error, CODE_BY_STATUS.get(error.status, CloseCode.BAD_REQUEST))
 
     def _report(self, report: commands.ActiveSpeaker) -> None:
-        if self.slug is None:
+        who = self._who
+        if self.slug is None or who is None:
             raise RequestError(409, "not_subscribed", "subscribe to a session first")
-        who = self._house.gate.admit(self._token, self.slug, Role.SPEAKER)
+        # The token was checked when it opened the session; one that expires since still holds.
+        if who.role < Role.SPEAKER:
+            raise RequestError(403, "forbidden", "the role speaker is needed", "token")
         if not who.may_speak_for(report.identity):
             raise RequestError(403, "forbidden", "a speaker reports only itself", "identity")
-        # Only a host names others; a speaker's token says what the speaker is called.
-        name = report.name if who.role >= Role.HOST else who.name or report.name
+        name = who.name_for(report.name)
         self._house.control.report_speaker(self.slug, report.identity, name, report.timestamp)
 
     # Starts and stops: they may take seconds, and the client is heard meanwhile.
@@ -240,7 +243,9 @@ class Conversation:
             raise RequestError(503, "busy", "a start or stop is still under way, try again")
         token = command.token or self._token
         self._house.gate.admit(token, command.session_slug, Role.HOST)
-        self._token, self._busy = token, True
+        if self.slug is None:
+            self._token = token  # a start may subscribe with it
+        self._busy = True
         _ = self._house.undertakings.start(self._carry_out(command), command.session_slug)
 
     async def _carry_out(self, command: commands.Start | commands.Stop) -> None:

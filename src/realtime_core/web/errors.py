@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -18,6 +19,8 @@ M = TypeVar("M", bound="Body")
 
 NOT_FOUND = RequestError(404, "not_found", "there is nothing at this path")
 TOO_LARGE = RequestError(413, "too_large", "the body is larger than 16 KiB")
+
+BODY_TIMEOUT_S = 10.0
 
 log = get_logger("web")
 
@@ -63,11 +66,18 @@ async def read_json(request: web.Request) -> bytes:
     """Return the request's body, which is said to be JSON.
 
     Raises:
-        RequestError: 413 or 415.
+        RequestError: 400, 408, 413 or 415.
     """
     if request.content_type != "application/json":
         raise RequestError(415, "unsupported_media_type", "send application/json")
-    return await request.read()
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise RequestError(408, "body_too_slow", "the body did not come in time") from None
+    except (web.RequestPayloadError, ConnectionError):
+        # Rubbish, or nobody there any more to be told.
+        raise RequestError(400, "malformed_body", "the body cannot be read") from None
 
 
 async def read_body(request: web.Request, model: type[M]) -> M:

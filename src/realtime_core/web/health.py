@@ -9,6 +9,7 @@ from aiohttp import web
 
 from realtime_core.errors import RequestError
 from realtime_core.metrics import Metrics
+from realtime_core.web.bearer import bearer_of
 
 PROMETHEUS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -66,6 +67,5 @@ class HealthRoutes:
     def _check_token(self, request: web.Request) -> None:
         if self._token is None:
             return
-        shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(shown.encode(), self._token.encode()):
+        if not hmac.compare_digest(bearer_of(request).encode(), self._token.encode()):
             raise RequestError(401, "unauthorized", "METRICS_TOKEN is needed as a bearer token")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -22,6 +23,7 @@ PATH = "/api/realtime/transcribe"
 
 MESSAGE_BYTES = 8192
 LOST = 1006
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 STANDARD = Limits()
 # Clients close with any code they like; a metric's label may not be any.
 COUNTED_CODES = frozenset({1001, 1005, LOST, 1007, 1009, *CloseCode})
@@ -34,9 +36,10 @@ class LiveRoutes:
 
     Args:
         max_viewers: Most connections at a time; further ones are closed with 4429.
-        allowed_origins: Whose pages may connect, each ``scheme://host[:port]``. Empty:
-            any; the token is then the guard. What is no browser sends no Origin, and this
-            does not hold it up.
+        allowed_origins: Whose pages may connect, each ``scheme://host[:port]``. What is no
+            browser sends no Origin, and this does not hold it up.
+        any_origin: Whether all others may, too, when ``allowed_origins`` is empty; else
+            only pages of this service and of this machine.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class LiveRoutes:
         metrics: Metrics,
         *,
         allowed_origins: Collection[str] = (),
+        any_origin: bool = True,
         max_viewers: int = 5000,
         limits: Limits = STANDARD,
     ) -> None:
         self._house = House(hub, control, gate, limits, TaskSet("live"))
         self._metrics, self._max_viewers = metrics, max_viewers
         self._origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
+        self._any_origin = any_origin
         self._conversations: set[Conversation] = set()
         self._one_left = asyncio.Event()
         self._closing = False
@@ -108,10 +113,21 @@ class LiveRoutes:
         origin = request.headers.get("Origin")
         if self._closing:
             raise RequestError(503, "shutting_down", "the service is shutting down, try again")
-        if self._origins and origin is not None and origin.lower() not in self._origins:
+        if origin is not None and not self.may_connect(origin.lower(), request.host.lower()):
             raise RequestError(403, "forbidden_origin", "pages of this origin may not connect")
         if not ws.can_prepare(request):
             raise RequestError(426, "upgrade_required", "this path speaks WebSocket")
+
+    def may_connect(self, origin: str, host: str) -> bool:
+        """Whether a page of ``origin`` may connect to ``host``; both in lower case."""
+        if self._origins:
+            return origin in self._origins
+        if self._any_origin:
+            return True
+        # Nothing else guards the service: a page from elsewhere must not reach it through
+        # the browser of somebody who runs it.
+        page = urlsplit(origin)
+        return page.hostname is not None and (page.netloc == host or page.hostname in LOOPBACK)
 
     async def _converse(self, conversation: Conversation, query: Mapping[str, str]) -> None:
         self._admit(conversation)

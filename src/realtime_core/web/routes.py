@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from realtime_core.web.errors import errors_as_json
 from realtime_core.web.pages import add_headers
@@ -20,9 +21,11 @@ class Routes(Protocol):
         """Return what to add to the application's router."""
 
 
-def application(parts: Iterable[Routes]) -> web.Application:
+def application(parts: Iterable[Routes], *middlewares: Middleware) -> web.Application:
     """Return the application that answers what ``parts`` answer."""
-    app = web.Application(middlewares=[errors_as_json], client_max_size=MOST_BODY_BYTES)
+    app = web.Application(
+        middlewares=[*middlewares, errors_as_json], client_max_size=MOST_BODY_BYTES
+    )
     for part in parts:
         app.router.add_routes(part.routes())
     app.on_response_prepare.append(add_headers)

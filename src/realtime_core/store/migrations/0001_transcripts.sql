@@ -1,5 +1,6 @@
 CREATE TABLE transcripts (
     session_slug       text        NOT NULL,
+    epoch              text        NOT NULL,
     utterance_id       text        NOT NULL,
     rev                int         NOT NULL,
     seq                bigint      NOT NULL,
@@ -19,3 +20,4 @@ CREATE TABLE transcripts (
 );
 
 CREATE INDEX transcripts_by_start ON transcripts (session_slug, started_at);
+CREATE INDEX transcripts_by_run ON transcripts (session_slug, epoch, started_at);

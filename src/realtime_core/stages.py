@@ -1,0 +1,123 @@
+"""What a session is made of, as the session needs it; ``parts`` provides it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+from realtime_core.captioner import Captioner
+from realtime_core.model import AudioGap, AudioTag, PublishEnd, SessionState, SttEvent
+
+
+class Decoder(Protocol):
+    """What a session needs of a decoder. It takes tags before it is entered, too."""
+
+    async def __aenter__(self) -> Self:
+        """Start decoding."""
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, and leave nothing behind."""
+
+    @property
+    def queued_s(self) -> float:
+        """Audio that was fed and has not come out, in seconds."""
+
+    def feed(self, tag: AudioTag) -> None:
+        """Take a tag; never waits. What does not fit becomes silence and is counted."""
+
+    def end(self) -> None:
+        """Promise that no more tags come."""
+
+    def pcm(self) -> AsyncIterator[bytes]:
+        """Yield PCM as it is decoded; ends after :meth:`end`.
+
+        Raises:
+            DecoderError: The decoder does not stay alive.
+        """
+
+
+class SttStatistics(Protocol):
+    """Where a session's audio stands."""
+
+    @property
+    def sent_bytes(self) -> int:
+        """PCM sent to the provider, resends included."""
+
+
+class SttBridge(Protocol):
+    """What a session needs of speech-to-text."""
+
+    def statistics(self) -> SttStatistics:
+        """Return where the audio stands."""
+
+    def send(self, pcm: bytes) -> None:
+        """Take PCM; never waits."""
+
+    def end(self) -> None:
+        """Promise that no more audio comes."""
+
+    async def run(self, emit: Callable[[SttEvent], None]) -> None:
+        """Stream until everything after :meth:`end` has come in.
+
+        Raises:
+            SttRejected: It will never work.
+        """
+
+
+class Publisher(Protocol):
+    """What a session needs of the publish that feeds it."""
+
+    @property
+    def id(self) -> int:
+        """Unique in this process."""
+
+    @property
+    def peer(self) -> str:
+        """Where it comes from, for logs."""
+
+    def close(self, end: PublishEnd) -> None:
+        """Hang up."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What start may set for one session; empty means the service's setting."""
+
+    languages: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The parts of a session and what it tells.
+
+    Attributes:
+        decoder: Makes a decoder for a slug.
+        captioner: Makes a captioner for a slug and an epoch.
+        settle: Brings what the session said to viewers and into the table, as far as that
+            goes in bounded time.
+        status: Tells viewers of a change.
+        gap: Tells viewers of lost audio.
+    """
+
+    decoder: Callable[[str], Decoder]
+    stt: Callable[[str, SessionOptions], SttBridge]
+    captioner: Callable[[str, str], Captioner]
+    settle: Callable[[str], Awaitable[None]]
+    status: Callable[[str, SessionState, str], None]
+    gap: Callable[[str, AudioGap], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long a session waits for publishers, in seconds."""
+
+    publish_grace_s: float = 35.0
+    idle_timeout_s: float = 3600.0
