@@ -129,8 +129,13 @@ class Worker:
         """
         if self._closed:
             raise ConnectionAbortedError("recogniser is closed")
+        # A session of its own: Ctrl-C in a terminal is for us, and ends it through us.
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", WORKER, stdin=PIPE, stdout=PIPE, stderr=DEVNULL
+            *(sys.executable, "-m", WORKER),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            start_new_session=True,
         )
         self._process = process
         await self._answer(process, START_TIMEOUT_S)

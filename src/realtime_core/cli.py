@@ -58,7 +58,7 @@ def demo(
     emulator with a real recogniser, unless GLADIA_API_KEY is set. The last line of the
     output is one line of JSON with the counts.
     """
-    sys.exit(_run(_ended_by_signals(run_demo(once=once, port=port, console=console))))
+    sys.exit(_run(run_demo(once=once, port=port, console=console)))
 
 
 @app.command()

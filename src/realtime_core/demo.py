@@ -100,7 +100,7 @@ def _on_signals(asked: asyncio.Event) -> None:
             task.cancel()
         asked.set()
 
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(each, stop)
 
 
@@ -177,8 +177,11 @@ def _defaults() -> dict[str, Any]:
 def free_port(port: int, console: Console) -> int:
     """Return the port if it can be had, else say so and return 0: any free one."""
     try:
-        with socket.create_server((HOST, port)):
-            return port
+        with socket.socket() as probe:
+            # Or connections of a demo that has just ended would be in the way.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+        return port
     except OverflowError:
         return port  # the settings say what a port is
     except OSError as exc:

@@ -55,8 +55,9 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def left_in(folder: Path) -> list[list[str]]:
-    """The processes that work in the folder, or name it."""
-    return [each.cmdline() for each in psutil.process_iter() if _is_in(each, str(folder))]
+    """The processes that work in the folder, or name it; not the tests' own."""
+    others = (each for each in psutil.process_iter() if each.pid != os.getpid())
+    return [each.cmdline() for each in others if _is_in(each, str(folder))]
 
 
 def _is_in(process: psutil.Process, folder: str) -> bool:
@@ -163,7 +164,7 @@ async def test_the_demo_shows_the_whole_system_and_leaves_nothing_behind(folder:
 async def test_a_demo_that_plays_on_ends_quietly_when_asked(folder: Path, number: int) -> None:
     async with command("demo", "--port", "0") as child:
         await eventually(lambda: is_publishing(child.pid), within_s=60)
-        os.kill(child.pid, number)
+        child.signal_group(number)
         assert await child.stdout.read() == b""
     assert child.returncode == 130
     assert "Ctrl-C ends" in " ".join(child.complaints.lines())

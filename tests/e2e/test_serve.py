@@ -178,7 +178,7 @@ async def test_a_taken_port_is_told_in_one_line(tmp_path: Path) -> None:
         (["demo"], ["--once", "--port", "8080", "GLADIA_API_KEY", "JSON"]),
         (
             ["replay"],
-            ["FILE", "--session", "--url", "--speakers", "--reference", "--lead-ms", "--token"],
+            ["file", "--session", "--url", "--speakers", "--reference", "--lead-ms", "--token"],
         ),
     ],
 )

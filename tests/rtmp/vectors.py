@@ -1,6 +1,6 @@
 """Bytes as publishers send them, built by hand: independent of the code under test.
 
-The names T0 to S19 are those of the project's conformance suite.
+What the names T0 to S19 stand for is in README.md beside this file.
 """
 
 import random
