@@ -151,6 +151,24 @@ async def test_bad_settings_are_told_all_at_once_with_exit_2(tmp_path: Path) -> 
     ]
 
 
+async def test_a_second_service_in_the_same_folder_is_refused_and_harms_nobody(
+    tmp_path: Path,
+) -> None:
+    folder = {"DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": ""}  # the embedded PostgreSQL
+    async with (
+        Emulator(api_key=KEY) as emulator,
+        aiohttp.ClientSession() as http,
+        serving(emulator, "", tmp_path / "data", **folder) as first,
+    ):
+        environment = {"GLADIA_API_KEY": KEY, "PORT": "0", "RTMP_INTERNAL_PORT": "0", **folder}
+        async with command("serve", **environment) as second:
+            await second.stdout.read()
+        assert second.returncode == 2
+        assert "DATA_DIR of its own" in second.complaints.lines()[-1]
+        async with http.get(f"{first.url}/api/realtime/sessions/none/transcript") as response:
+            assert response.status == 404  # its database still answers
+
+
 async def test_no_ffmpeg_is_told_with_what_to_do(tmp_path: Path) -> None:
     environment = {"GLADIA_API_KEY": KEY, "FFMPEG_PATH": "/nowhere/ffmpeg", "DATABASE_URL": "none"}
     async with command("serve", **environment) as child:

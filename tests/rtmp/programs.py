@@ -11,6 +11,8 @@ import imageio_ffmpeg
 
 from realtime_core.model import AudioTag
 
+H264 = "libx264"
+
 
 def ffmpeg() -> str:
     return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
@@ -36,9 +38,15 @@ async def run(*argv: str) -> bytes:
     return output
 
 
-def encoders() -> str:
-    """Return what the FFmpeg in use can encode."""
-    argv = [ffmpeg(), "-hide_banner", "-encoders"]
+def ffmpeg_with_h264() -> str:
+    """Return an FFmpeg that can encode H.264: the one in use, else the embedded one."""
+    return next(
+        each for each in (ffmpeg(), str(imageio_ffmpeg.get_ffmpeg_exe())) if H264 in _encoders(each)
+    )
+
+
+def _encoders(program: str) -> str:
+    argv = [program, "-hide_banner", "-encoders"]
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 

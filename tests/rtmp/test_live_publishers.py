@@ -13,7 +13,7 @@ from realtime_core.metrics import Metrics
 from realtime_core.model import AudioTag, PublishEnd
 from realtime_core.rtmp.server import Refusal, RtmpServer
 from tests.rtmp.hosts import RecordingHost
-from tests.rtmp.programs import audio_in, encoders, ffmpeg, run, running
+from tests.rtmp.programs import H264, audio_in, ffmpeg, ffmpeg_with_h264, run, running
 from tests.rtmp.vectors import silence_times
 
 LOOPBACK = ("127.0.0.1", "::1")
@@ -73,19 +73,18 @@ async def test_ffmpeg_audio_arrives_as_it_was_encoded(source: str) -> None:
 @pytest.mark.ffmpeg
 @pytest.mark.slow
 async def test_ffmpeg_video_is_dropped_and_its_audio_kept() -> None:
-    listed = encoders()
-    codec = next(name for name in ("libx264", "libopenh264", "flv ") if name in listed).strip()
+    program = ffmpeg_with_h264()
     video = [
         "-f",
         "lavfi",
         "-i",
         "testsrc=size=320x240:rate=25",
         "-c:v",
-        codec,
+        H264,
         "-pix_fmt",
         "yuv420p",
     ]
-    argv = encode(TONE, *video)
+    argv = [program, *encode(TONE, *video)[1:]]
     assert await published(argv) == await written(argv)
 
 
