@@ -1,10 +1,12 @@
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from structlog.testing import capture_logs
 
-from realtime_core.aio import TaskSet, backoff, persevere
+from realtime_core.aio import STOP_SIGNALS, TaskSet, asked_to_stop, backoff, persevere
 from realtime_core.errors import SttRejected, may_retry
 from tests.virtual_time import in_virtual_time
 
@@ -64,3 +66,25 @@ async def test_closing_a_set_cancels_its_tasks_and_waits_for_them() -> None:
     await tasks.close()
     assert task.cancelled()
     assert len(tasks) == 0
+
+
+@pytest.mark.parametrize("number", STOP_SIGNALS)
+async def test_the_first_signal_asks_and_the_second_cancels(number: signal.Signals) -> None:
+    begun = asyncio.Event()
+
+    async def main() -> None:
+        asked = asked_to_stop()
+        begun.set()
+        await asked.wait()
+        os.kill(os.getpid(), number)
+        await asyncio.Event().wait()
+
+    task = asyncio.ensure_future(main())
+    await begun.wait()
+    try:
+        os.kill(os.getpid(), number)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    finally:
+        for each in STOP_SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(each)

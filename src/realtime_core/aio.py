@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from realtime_core.logs import get_logger
 
 T = TypeVar("T")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 log = get_logger("aio")
+
+
+def asked_to_stop() -> asyncio.Event:
+    """Return an event that the first stop signal sets; a second one cancels this task."""
+    loop, task, asked = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+    assert task is not None
+
+    def stop() -> None:
+        if asked.is_set():
+            task.cancel()
+        asked.set()
+
+    for each in STOP_SIGNALS:
+        loop.add_signal_handler(each, stop)
+    return asked
 
 
 def backoff(

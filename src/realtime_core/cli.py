@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import signal
 import sys
 from collections.abc import Awaitable, Coroutine
 from contextlib import suppress
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 
 from realtime_core import logs
+from realtime_core.aio import STOP_SIGNALS, asked_to_stop
 from realtime_core.app import running
 from realtime_core.demo import run_demo
 from realtime_core.errors import ConfigurationError
@@ -23,7 +23,6 @@ from realtime_core.settings import Settings, load
 
 EXIT_CONFIGURATION = 2
 STOP_MARGIN_S = 10.0
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 app = typer.Typer(
     help="Live captions with speakers' names: RTMP in, WebSocket and PostgreSQL out.",
@@ -97,8 +96,7 @@ def replay(
 
 
 async def _serve(settings: Settings) -> int:
-    asked = asyncio.Event()
-    _on_signals(asked)
+    asked = asked_to_stop()
     task = asyncio.current_task()
     assert task is not None
     async with running(settings) as service:
@@ -114,7 +112,7 @@ async def _serve(settings: Settings) -> int:
 async def _ended_by_signals(main: Awaitable[int]) -> int:
     """Run ``main``; a signal cancels it, so that it leaves nothing behind."""
     task = asyncio.ensure_future(main)
-    for each in SIGNALS:
+    for each in STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(each, task.cancel)
     return await task
 
@@ -124,21 +122,6 @@ def _allow_many_files() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _on_signals(asked: asyncio.Event) -> None:
-    """Let the first signal ask, and the second cancel."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-
-    def stop() -> None:
-        if asked.is_set():
-            task.cancel()
-        asked.set()
-
-    for each in SIGNALS:
-        loop.add_signal_handler(each, stop)
 
 
 def _load() -> Settings:

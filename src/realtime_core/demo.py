@@ -6,7 +6,6 @@ import asyncio
 import importlib.util
 import json
 import secrets
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -20,6 +19,7 @@ from rich.console import Console
 from gladia_emulator.server import Emulator
 from gladia_emulator.sphinx import RecognizerUnavailable
 from realtime_core import logs, sample
+from realtime_core.aio import asked_to_stop
 from realtime_core.app import Service, running
 from realtime_core.errors import ConfigurationError
 from realtime_core.replay import ReplayRequest, complain, publishing, replay
@@ -44,8 +44,9 @@ async def run_demo(*, once: bool, port: int, console: Console) -> int:
     Raises:
         ConfigurationError: Something is missing that the embedded parts need.
     """
-    began_at, asked = time.monotonic(), asyncio.Event()
-    _on_signals(asked)
+    # Asked, so that no start is cut short: a database that does not know yet that it is ours
+    # would stay behind.
+    began_at, asked = time.monotonic(), asked_to_stop()
     logs.configure("warning", "console")
     try:
         counts = await _run(once, await asyncio.to_thread(free_port, port, console), console, asked)
@@ -84,24 +85,6 @@ def _names() -> set[str]:
 
 
 # How it ends.
-
-
-def _on_signals(asked: asyncio.Event) -> None:
-    """Let the first signal ask, and the second cancel.
-
-    So nothing is cut off while it starts: a database that does not know yet that it is ours
-    would stay behind.
-    """
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-    assert task is not None
-
-    def stop() -> None:
-        if asked.is_set():
-            task.cancel()
-        asked.set()
-
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(each, stop)
 
 
 async def _unless(asked: asyncio.Event, work: Coroutine[Any, Any, Counts]) -> Counts | None:
