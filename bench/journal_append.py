@@ -1,7 +1,7 @@
-"""What an append to the journal costs the event loop, alone and beside everything else.
+"""What a write to the journal costs the event loop, alone and beside everything else.
 
-Run: ``python bench/journal_append.py [FOLDER]``. A final has fourteen words with their times.
-"Beside" means that the thread does nothing else all the time; the service checkpoints once a
+Run: ``python bench/journal_append.py [FOLDER]``. A final has fourteen words with their times,
+and a session's record one draft of as many. "Beside" means that the thread does nothing else all the time; the service checkpoints once a
 second.
 """
 
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from realtime_core.model import FinalizedBy, FinalRow, Word
+from realtime_core.model import FinalizedBy, FinalRow, SessionRecord, Transcript, Word
 from realtime_core.store.journal import Journal
 
 SENTENCE = "and then we measured how long a final waits before anybody else sees it"
@@ -38,14 +38,31 @@ def final(number: int) -> FinalRow:
         speaker_confidence=0.9,
         language="en",
         confidence=0.9,
-        words=tuple(
-            Word(word, i * 0.3, i * 0.3 + 0.25, 0.9) for i, word in enumerate(SENTENCE.split())
-        ),
+        words=WORDS,
         finalized_by=FinalizedBy.STT,
         started_at=1.79e9,
         ended_at=1.79e9 + 4,
         received_at=1.79e9 + 5,
     )
+
+
+def record(number: int) -> SessionRecord:
+    """Return the record of a session with one draft of fourteen words."""
+    draft = Transcript(
+        session_slug="bench",
+        utterance_id=f"a1-{number:08}",
+        text=SENTENCE,
+        is_final=False,
+        speaker="Alice",
+        speaker_id="alice:1",
+        speaker_confidence=0.9,
+        seq=number,
+        rev=1,
+        start_s=1.0,
+        end_s=5.0,
+        received_at=5.0,
+    )
+    return SessionRecord(f"bench{number % 20}", "bench", seq=number, drafts=(draft,))
 
 
 async def timed(name: str, work: Callable[[], object], times: int) -> dict[str, object]:
@@ -71,7 +88,14 @@ async def timed(name: str, work: Callable[[], object], times: int) -> dict[str, 
 async def measure(journal: Journal) -> list[dict[str, object]]:
     """Return one line for each situation."""
     rows = map(final, range(10**9))
-    results = [await timed("append", lambda: journal.append(next(rows)), APPENDS)]
+    records = map(record, range(10**9))
+    results = [
+        await timed("append", lambda: journal.append(next(rows)), APPENDS),
+        await timed(
+            "append with record", lambda: journal.append(next(rows), next(records)), APPENDS
+        ),
+        await timed("save record", lambda: journal.save(next(records)), APPENDS),
+    ]
 
     async def syncing() -> None:
         while True:

@@ -15,16 +15,20 @@ from realtime_core.model import (
     AudioTag,
     FinalRow,
     PublishEnd,
+    SessionRecord,
     SessionState,
     SpeechHeard,
     SttEvent,
     Transcript,
 )
 from realtime_core.session import Session
-from realtime_core.stages import SessionOptions, Stages, Waits
+from realtime_core.stages import Stages, Waits
 
 TAG_PCM = bytes(3200)  # a tag of these tests lasts 100 ms
 TAG = AudioTag(b"\xaf\x01aac", 0, is_config=False)
+
+
+NEW = SessionRecord("weekly", "e1")
 
 
 class FakePublisher:
@@ -122,8 +126,8 @@ class FakeStt:
 class NotingCaptioner(Captioner):
     """A captioner that notes who was reported."""
 
-    def __init__(self, slug: str, epoch: str, names: list[str], **others: Any) -> None:
-        super().__init__(slug, epoch, **others)
+    def __init__(self, record: SessionRecord, names: list[str], **others: Any) -> None:
+        super().__init__(record, **others)
         self._names = names
 
     def report_speaker(self, identity: str, name: str) -> None:
@@ -134,7 +138,7 @@ class NotingCaptioner(Captioner):
 class World:
     """A session with fakes around it; what it showed, stored and said is kept."""
 
-    def __init__(self, waits: Waits | None = None) -> None:
+    def __init__(self, waits: Waits | None = None, record: SessionRecord = NEW) -> None:
         self.decoder, self.stt, self.metrics = FakeDecoder(), FakeStt(), Metrics()
         self.shown: list[Transcript] = []
         self.stored: list[FinalRow] = []
@@ -150,7 +154,8 @@ class World:
             status=self._say,
             gap=lambda slug, gap: self.gaps.append(gap),
         )
-        self.session = Session("weekly", "e1", stages, waits or Waits(), SessionOptions())
+        self.records: list[SessionRecord] = []
+        self.session = Session(record, stages, waits or Waits())
 
     def _say(self, _slug: str, state: SessionState, reason: str) -> None:
         self.said.append((state, reason))
@@ -159,13 +164,13 @@ class World:
     async def _settle(self, _slug: str) -> None:
         self.order.append("settled")
 
-    def _captioner(self, slug: str, epoch: str) -> Captioner:
+    def _captioner(self, record: SessionRecord) -> Captioner:
         return NotingCaptioner(
-            slug,
-            epoch,
+            record,
             self.reported_names,
             publish=self._show,
             store=self._store,
+            save=self._save,
             metrics=self.metrics,
             draft_timeout_s=5.0,
             speaker_lag_s=0.0,
@@ -175,9 +180,13 @@ class World:
         self.order.append("shown")
         self.shown.append(transcript)
 
-    def _store(self, row: FinalRow) -> None:
+    def _store(self, row: FinalRow, record: SessionRecord) -> None:
         self.order.append("stored")
         self.stored.append(row)
+        self._save(record)
+
+    def _save(self, record: SessionRecord) -> None:
+        self.records.append(record)
 
     @property
     def states(self) -> list[SessionState]:

@@ -28,7 +28,7 @@ def knowingly_blocking(no_blocking_calls: BlockBuster) -> None:
     for name, function in no_blocking_calls.functions.items():
         if name.startswith("sqlite3."):
             # A write to the page cache, tens of microseconds.
-            function.can_block_in("realtime_core/store/journal.py", {"_write"})
+            function.can_block_in("realtime_core/store/journal.py", {"_write_all"})
         # It looks for ~/.pgpass and ~/.postgresql/ each time it connects.
         function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_arguments"})
         # What is a thread elsewhere is a wait in virtual time.

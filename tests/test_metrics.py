@@ -41,12 +41,14 @@ NAMES = {
     "transcript_finals_total",
     "transcript_finalized_total",
     "transcript_attributions_total",
+    "transcript_promises_broken_total",
     "viewers",
     "viewers_closed_total",
     "viewer_buffered_bytes",
     "viewer_dropped_messages_total",
     "viewers_slow_total",
     "viewer_resumes_total",
+    "history_reads_total",
     "speaker_samples_total",
     "transcripts_lost_total",
     "transcripts_stored_total",
@@ -58,9 +60,11 @@ NAMES = {
     "journal_bytes",
     "journal_oldest_seconds",
     "sessions",
+    "sessions_restored_total",
     "sessions_ended_total",
     "quietest_session_seconds",
     "event_loop_lag_seconds",
+    "log_lines_dropped_total",
 }
 
 

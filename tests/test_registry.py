@@ -8,11 +8,10 @@ from structlog.testing import capture_logs
 from realtime_core.access import rtmp_key
 from realtime_core.errors import RequestError, SttRejected
 from realtime_core.metrics import Metrics
-from realtime_core.model import PublishEnd, SessionState
+from realtime_core.model import PublishEnd, SessionRecord, SessionState
 from realtime_core.registry import Registry, Rules
 from realtime_core.rtmp.server import PublishRequest, Refusal
 from realtime_core.session import Session
-from realtime_core.stages import SessionOptions
 from tests.fakes import TAG, TAG_PCM, FakePublisher, World, heard
 from tests.virtual_time import in_virtual_time
 
@@ -34,10 +33,9 @@ class House:
             rules=rules or Rules(),
         )
 
-    def _build(self, slug: str, epoch: str, options: SessionOptions) -> Session:
-        self.epochs.append(epoch)
-        world = self.worlds[slug] = World()
-        world.session.slug = slug
+    def _build(self, record: SessionRecord) -> Session:
+        self.epochs.append(record.epoch)
+        world = self.worlds[record.slug] = World(record=record)
         return world.session
 
     def value(self, metric: str, **labels: str) -> float | None:
@@ -168,7 +166,7 @@ def test_one_failing_session_is_nobody_elses() -> None:
     house = House()
     play(house, story)
     assert house.value("sessions_ended_total", outcome="failed") == 1
-    assert house.value("sessions_ended_total", outcome="ended") == 1
+    assert house.value("sessions_ended_total", outcome="suspended") == 1
 
 
 def test_stopping_waits_for_the_drain_and_forgets_the_session() -> None:
@@ -250,6 +248,43 @@ def test_a_session_that_does_not_drain_is_ended_at_the_deadline() -> None:
     house = House()
     in_virtual_time(main())
     assert len(house.registry) == 0
+
+
+def test_a_shutdown_suspends_sessions_and_lets_those_that_end_end() -> None:
+    async def story(registry: Registry) -> None:
+        for slug in ("one", "two", "three"):
+            await registry.start(slug)
+            publish(registry, slug)
+        await settle()
+        registry.find("two").stop()
+        await registry.drain(60)
+        assert house.worlds["one"].session.is_suspended
+        assert not house.worlds["two"].session.is_suspended
+
+    house = House()
+    play(house, story)
+    assert house.value("sessions_ended_total", outcome="suspended") == 2
+    assert house.value("sessions_ended_total", outcome="ended") == 1
+
+
+def test_what_an_earlier_process_left_is_gone_on_with() -> None:
+    live = SessionRecord("weekly", "e1", was_published=True, seq=41)
+    waiting = SessionRecord("daily", "e2")
+
+    async def story(registry: Registry) -> None:
+        registry.restore([live, waiting])
+        await settle()
+        assert {session.slug: session.state for session in registry} == {
+            "weekly": SessionState.RECONNECTING,
+            "daily": SessionState.WAITING_FOR_EGRESS,
+        }
+        assert registry.pre_publish(request()) is None
+        session, is_new = await registry.start("weekly")
+        assert (session.epoch, is_new) == ("e1", False)
+
+    house = play(House(), story)
+    assert house.events[:2] == ["opened weekly", "opened daily"]
+    assert house.value("sessions_restored_total") == 2
 
 
 def test_gauges_count_sessions_by_state() -> None:

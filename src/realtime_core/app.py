@@ -16,7 +16,7 @@ from aiohttp import web
 
 from realtime_core.access import Gate
 from realtime_core.aio import TaskSet, persevere
-from realtime_core.errors import may_retry
+from realtime_core.errors import RequestError, may_retry
 from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
@@ -37,7 +37,8 @@ from realtime_core.urls import WILDCARDS, reachable, rtmp_url, websocket_url
 from realtime_core.web.broadcast import BroadcastRoutes
 from realtime_core.web.control import Control, ControlRoutes, Urls
 from realtime_core.web.health import HealthRoutes
-from realtime_core.web.live import LiveRoutes
+from realtime_core.web.live import LiveRoutes, ReadMissed
+from realtime_core.web.missed import Missed
 from realtime_core.web.pages import PageRoutes, static_files
 from realtime_core.web.patience import Patience
 from realtime_core.web.routes import Routes, application
@@ -85,9 +86,17 @@ class Service:
 
     def degraded(self) -> list[str]:
         """Return why the service works less well than it should."""
-        if self.storage is not None and self.storage.is_behind:
-            return ["the database does not answer; finals wait in the journal"]
-        return []
+        reasons: list[str] = []
+        storage = self.storage
+        if storage is None:
+            return reasons
+        is_unsafe = storage.writer.is_unsafe
+        # A journal that refuses looks behind, whatever the database does.
+        if storage.table.is_away or (storage.is_behind and not is_unsafe):
+            reasons.append("the database does not answer; finals wait in the journal")
+        if is_unsafe:
+            reasons.append("the journal refuses finals; they are in memory until they are stored")
+        return reasons
 
     async def drain(self) -> None:
         """End all sessions with what was said in them transcribed, shown and stored.
@@ -135,8 +144,10 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
     if ways.broadcaster is not None:
         await posting.enter_async_context(ways.broadcaster)
     stages = make_stages(settings, metrics, http, hub, decoder, ways, storage)
-    registry = make_registry(settings, metrics, hub, stages)
+    registry = make_registry(settings, metrics, hub, stages, storage)
     stack.push_async_callback(registry.drain, 0)
+    if storage is not None:
+        registry.restore(await storage.journal.records())
     rtmp = await stack.enter_async_context(_rtmp_server(settings, metrics, registry))
     service = Service(settings, metrics, hub, storage, registry, rtmp, posting)
     service.port = await _open_web(service, stack)
@@ -191,6 +202,7 @@ async def _web_parts(service: Service) -> list[Routes]:
         allowed_origins=settings.allowed_origins,
         any_origin=settings.wants_tokens or settings.allow_anonymous,
         max_viewers=settings.max_viewers,
+        missed=_missed(service),
     )
 
     service.metrics.viewer_buffered_bytes.set_function(service.live.buffered_bytes)
@@ -213,6 +225,25 @@ async def _web_parts(service: Service) -> list[Routes]:
         ),
         PageRoutes(await asyncio.to_thread(static_files)),
     ]
+
+
+def _missed(service: Service) -> ReadMissed | None:
+    """Return what reads finals for viewers that the hub has forgotten."""
+    storage, registry = service.storage, service.registry
+    if storage is None:
+        return None
+
+    async def flush() -> bool:
+        await storage.flush(READ_FLUSH_TIMEOUT_S)
+        return storage.writer.pending == 0
+
+    def zero_at(slug: str) -> float | None:
+        try:
+            return registry.find(slug).record.zero_at
+        except RequestError:
+            return None  # it ended since
+
+    return Missed(storage.table, flush, zero_at, service.metrics).read
 
 
 def _urls(service: Service) -> Urls:

@@ -1,8 +1,8 @@
 """From what was heard to what is shown and stored, for one session.
 
 It keeps the session clock, runs the assembler and its timer, and hands each transcript to
-the store first and to viewers second: a final that was seen is in the journal. Nothing
-here waits.
+the store first and to viewers second: a final that was seen is in the journal, and what a
+draft owes is known to the next process. Nothing here waits.
 """
 
 from __future__ import annotations
@@ -13,26 +13,32 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
 from realtime_core.model import (
-    BYTES_PER_SAMPLE,
-    SAMPLE_RATE_HZ,
+    AudioGap,
     FinalizedBy,
     FinalRow,
+    SessionRecord,
     SpeakerSample,
     SpeechHeard,
     Transcript,
     seconds_of,
 )
 from realtime_core.transcript.assembler import Assembler
-from realtime_core.transcript.clock import SessionClock
+from realtime_core.transcript.ledger import Ledger
 from realtime_core.transcript.speakers import SpeakerSource, SpeakerTimeline
+from realtime_core.transcript.timekeeper import Placed, Timekeeper
+
+log = get_logger("captioner")
 
 LOUD = 600
 """Amplitude (of 32 767) above which audio counts as speech; only for the quiet warning."""
 LOUD_STRIDE = 32
 EARLY_SAMPLES = 64
 """Speaker reports kept from before the first audio, which egress delivers seconds late."""
+PROMISE_MARGIN_S = 1.0
+"""How long after its time-out a draft may still be open: timers of a busy loop run late."""
 
 
 @dataclass(slots=True)
@@ -53,84 +59,153 @@ class Captioner:
     """Turns speech heard in one session into transcripts with names.
 
     Args:
-        epoch: Names this run of the session.
+        record: The session, as it begins or as an earlier process left it. In the latter
+            case its clock, its numbering and its open drafts are gone on with.
         publish: Takes each transcript to viewers.
-        store: Takes each final to the journal; called before ``publish``.
+        store: Takes each final to the journal, with the session's record as it is then;
+            called before ``publish``.
+        save: Keeps the session's record.
     """
 
     def __init__(
         self,
-        slug: str,
-        epoch: str,
+        record: SessionRecord,
         *,
         publish: Callable[[Transcript], object],
-        store: Callable[[FinalRow], object],
+        store: Callable[[FinalRow, SessionRecord], object],
+        save: Callable[[SessionRecord], object],
         metrics: Metrics,
         draft_timeout_s: float,
         speaker_lag_s: float,
     ) -> None:
-        self.tally = Tally()
-        self._epoch = epoch
+        self.tally = Tally(finals=record.finals)
+        self._record, self._save = record, save
         self._publish, self._store, self._metrics = publish, store, metrics
-        self._final_ids: set[str] = set()
+        self._ledger = Ledger(
+            limit_s=draft_timeout_s + PROMISE_MARGIN_S, seq=record.seq, finals=record.finals
+        )
+        self._broken: Counter[str] = Counter()
         self._sources: Counter[SpeakerSource] = Counter()
         self._timer: asyncio.TimerHandle | None = None
-        self._pcm_bytes = 0
-        self._wall_zero: float | None = None
         self._early: deque[SpeakerSample] = deque(maxlen=EARLY_SAMPLES)
-        self._clock = SessionClock()
+        self._time = Timekeeper(record.zero_at, record.heard_to_s)
         self._speakers = SpeakerTimeline(lag_s=speaker_lag_s)
-        self._assembler = Assembler(slug, self._speakers, draft_timeout_s=draft_timeout_s)
+        self._assembler = Assembler(
+            record.slug,
+            self._speakers,
+            draft_timeout_s=draft_timeout_s,
+            first_seq=record.seq + len(record.drafts) + 1,
+        )
 
-    def audio_arrived(self, pcm: bytes) -> None:
-        """Note that the session clock went on by so much decoded audio."""
+    @property
+    def record(self) -> SessionRecord:
+        """What the next process would have to know now."""
+        ledger = self._ledger
+        return replace(
+            self._record,
+            seq=ledger.seq,
+            finals=ledger.finals,
+            heard_to_s=max(self._record.heard_to_s, ledger.heard_to_s),
+            drafts=ledger.open_drafts,
+        )
+
+    def note(self, *, was_published: bool, is_ending: bool) -> None:
+        """Note how far the session has come in its life, and keep its record."""
+        self._record = replace(self._record, was_published=was_published, is_ending=is_ending)
+        self._save(self.record)
+
+    def go_on(self) -> None:
+        """End the drafts that an earlier process has shown; to be called once, first."""
+        drafts = self._record.drafts
+        self._ledger.owe(drafts, _now())
+        for seq, draft in enumerate(drafts, self._record.seq + 1):
+            final = replace(
+                draft,
+                is_final=True,
+                finalized_by=FinalizedBy.TIMEOUT,
+                seq=seq,
+                rev=draft.rev + 1,
+                received_at=_now(),
+            )
+            self._deliver_one(final)
+
+    def audio_arrived(self, pcm: bytes) -> AudioGap | None:
+        """Note that the session clock went on by so much decoded audio.
+
+        Returns:
+            What was lost before it, when this is the first audio after a restart.
+        """
         now = _now()
-        self._pcm_bytes += len(pcm)
-        self._clock.audio_arrived(now, seconds_of(self._pcm_bytes))
-        if self._wall_zero is None:
-            self._first_audio(now, seconds_of(len(pcm)))
+        gap = None if self._time.has_begun else self._begin(now, seconds_of(len(pcm)))
+        self._time.advance(now, len(pcm))
         samples = memoryview(pcm).cast("h")[::LOUD_STRIDE]
         if len(samples) and max(samples) > LOUD:
             self.tally.last_speech_at = now
+        return gap
 
     def silence_due(self) -> bytes:
         """Return the silence that brings the session clock up to now; perhaps none.
 
         For a session whose publisher sends nothing: its clock goes on.
         """
-        silence = bytes(int(self._clock.behind_s(_now()) * SAMPLE_RATE_HZ) * BYTES_PER_SAMPLE)
-        self._pcm_bytes += len(silence)
-        self._clock.audio_arrived(_now(), seconds_of(self._pcm_bytes))
-        return silence
+        return self._time.silence_due(_now())
 
     def report_speaker(self, identity: str, name: str) -> None:
         """A client says who is speaking now."""
         self._metrics.speaker_samples.inc()
-        if self._wall_zero is None:
+        if not self._time.has_begun:
             self._early.append(SpeakerSample(identity, name, _now()))
         else:
             self._speakers.report(SpeakerSample(identity, name, self._now_s()))
 
     def hear(self, heard: SpeechHeard) -> None:
         """Take a draft or a final from speech-to-text."""
-        self._metrics.stt_latency.observe(self._clock.at(heard.received_at) - heard.end_s)
+        heard = self.placed(heard)
+        self._metrics.stt_latency.observe(self._time.at(heard.received_at) - heard.end_s)
         self._deliver(self._assembler.hear(heard, _now(), self._now_s()))
+
+    def placed(self, event: Placed) -> Placed:
+        """Move what speech-to-text says to the session clock."""
+        return self._time.placed(event)
 
     def finish(self) -> None:
         """End what is still draft. Nothing is shown or stored afterwards."""
         self._deliver(self._assembler.finish(_now(), self._now_s()))
         if self._timer is not None:
             self._timer.cancel()
+        self._ledger.finish()
+        self.check_promises()
 
-    def _first_audio(self, now: float, length_s: float) -> None:
-        # Fixed once, so that a correction of the wall clock cannot reorder captions.
-        self._wall_zero = time.time() - length_s
+    def suspend(self) -> None:
+        """Keep the record for the next process, after :meth:`finish`: all audio was heard."""
+        heard_to_s = max(self._record.heard_to_s, self._time.position_s)
+        self._record = replace(self._record, heard_to_s=heard_to_s)
+        self._save(self.record)
+
+    def check_promises(self) -> None:
+        """Count what was promised to viewers and not kept, and say so."""
+        self._ledger.check(_now())
+        broken = Counter({kind.value: count for kind, count in self._ledger.broken.items()})
+        for kind, count in (broken - self._broken).items():
+            self._metrics.promises_broken.labels(kind).inc(count)
+            log.error("Promise to viewers broken", kind=kind, count=count)
+        self._broken = broken
+
+    def _begin(self, now: float, length_s: float) -> AudioGap | None:
+        gap = self._time.begin(time.time() - length_s)
+        self._record = replace(self._record, zero_at=self._time.zero_at)
+        self._save(self.record)
+        first_s = self._time.position_s
         for sample in self._early:
-            self._speakers.report(replace(sample, at_s=sample.at_s - now + length_s))
+            at_s = first_s + sample.at_s - now + length_s
+            self._speakers.report(replace(sample, at_s=at_s))
         self._early.clear()
+        if gap is not None:
+            self._metrics.audio_dropped_seconds.labels("restart").inc(gap.to_s - gap.from_s)
+        return gap
 
     def _now_s(self) -> float:
-        return self._clock.at(_now())
+        return self._time.at(_now())
 
     def _deliver(self, transcripts: Sequence[Transcript]) -> None:
         try:
@@ -141,16 +216,17 @@ class Captioner:
 
     def _deliver_one(self, transcript: Transcript) -> None:
         self.tally.last_transcript_at = _now()
+        self._ledger.note(transcript, _now())
         if transcript.is_final:
             self._count_final(transcript)
-            self._store(self._row(transcript))
+            self._store(self._row(transcript), self.record)
         else:
             self.tally.drafts += 1
+            self._save(self.record)
         self._publish(transcript)
 
     def _count_final(self, transcript: Transcript) -> None:
-        self._final_ids.add(transcript.utterance_id)
-        self.tally.finals = len(self._final_ids)
+        self.tally.finals = self._ledger.finals
         by = transcript.finalized_by or FinalizedBy.STT
         self._metrics.finalized.labels(by.value).inc()
         sources = Counter(self._assembler.statistics().sources)
@@ -169,10 +245,10 @@ class Captioner:
         self._deliver(self._assembler.expire(_now(), self._now_s()))
 
     def _row(self, transcript: Transcript) -> FinalRow:
-        zero = self._wall_zero if self._wall_zero is not None else time.time()
+        zero = self._record.zero_at if self._record.zero_at is not None else time.time()
         return FinalRow(
             session_slug=transcript.session_slug,
-            epoch=self._epoch,
+            epoch=self._record.epoch,
             utterance_id=transcript.utterance_id,
             rev=transcript.rev,
             seq=transcript.seq,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 
-from realtime_core.model import SessionState
+from realtime_core.model import SessionRecord, SessionState
 
 
 class Signal(Enum):
@@ -24,6 +24,7 @@ class Signal(Enum):
     GRACE_OVER = "the publisher did not come back"
     IDLE = "no publisher came"
     STOPPED = "stopped"
+    SUSPENDED = "the service restarts"
     FAILED = "failed"
     DRAINED = "drained"
 
@@ -32,6 +33,7 @@ TRANSITIONS: Mapping[SessionState, Mapping[Signal, SessionState]] = {
     SessionState.WAITING_FOR_EGRESS: {
         Signal.PUBLISHED: SessionState.LIVE,
         Signal.STOPPED: SessionState.ENDED,
+        Signal.SUSPENDED: SessionState.ENDED,
         Signal.IDLE: SessionState.ENDED,
         Signal.FAILED: SessionState.ENDED,
     },
@@ -40,17 +42,28 @@ TRANSITIONS: Mapping[SessionState, Mapping[Signal, SessionState]] = {
         Signal.PUBLISHER_LOST: SessionState.RECONNECTING,
         Signal.INPUT_ENDED: SessionState.DRAINING,
         Signal.STOPPED: SessionState.DRAINING,
+        Signal.SUSPENDED: SessionState.DRAINING,
         Signal.FAILED: SessionState.DRAINING,
     },
     SessionState.RECONNECTING: {
         Signal.PUBLISHED: SessionState.LIVE,
         Signal.GRACE_OVER: SessionState.DRAINING,
         Signal.STOPPED: SessionState.DRAINING,
+        Signal.SUSPENDED: SessionState.DRAINING,
         Signal.FAILED: SessionState.DRAINING,
     },
     SessionState.DRAINING: {Signal.DRAINED: SessionState.ENDED},
     SessionState.ENDED: {},
 }
+
+
+def first_state(record: SessionRecord) -> SessionState:
+    """Return where a session begins: new, or as an earlier process left it."""
+    if record.is_ending:
+        return SessionState.DRAINING
+    if record.was_published:
+        return SessionState.RECONNECTING
+    return SessionState.WAITING_FOR_EGRESS
 
 
 def allows(state: SessionState, signal: Signal) -> bool:

@@ -6,13 +6,15 @@ of it. What each metric means, and what to do about it, is in ``docs/operations.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from realtime_core.logs import get_logger
+from realtime_core.logs import get_logger, lines_dropped
 
 SUMMARY_EVERY = 100
 STT_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
@@ -54,6 +56,15 @@ class Latency:
             "minMs": round(self.least_s * 1000, 3),
             "maxMs": round(self.most_s * 1000, 3),
         }
+
+
+class DroppedLines(Collector):
+    """What the logs, which are the process's own, could not write."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the counter."""
+        text = "Log lines not written, because nobody reads standard output"
+        yield CounterMetricFamily("log_lines_dropped", text, value=lines_dropped())
 
 
 class Metrics:
@@ -172,6 +183,11 @@ class Metrics:
         self.attributions = self._counter(
             "transcript_attributions_total", "Where a final's speaker came from", "source"
         )
+        self.promises_broken = self._counter(
+            "transcript_promises_broken_total",
+            "Drafts without their one final in time, or numbers out of order; 0 is the promise",
+            "kind",
+        )
         self.viewers = self._gauge("viewers", "Open viewer connections")
         self.viewers_closed = self._counter("viewers_closed_total", "Viewers closed", "code")
         self.viewer_dropped = self._counter(
@@ -183,6 +199,9 @@ class Metrics:
         )
         self.viewer_resumes = self._counter(
             "viewer_resumes_total", "Viewers that came back with `since`, by result", "recovered"
+        )
+        self.history_reads = self._counter(
+            "history_reads_total", "Reads of the table for viewers, by what was found", "outcome"
         )
         self.http_posts_waiting = self._gauge(
             "http_posts_waiting", "Transcripts that wait to be posted by HTTP"
@@ -215,6 +234,9 @@ class Metrics:
 
     def _runtime(self) -> None:
         self.sessions = Gauge("sessions", "Sessions, by state", ["state"], registry=self.registry)
+        self.sessions_restored = self._counter(
+            "sessions_restored_total", "Sessions gone on with after a restart of the service"
+        )
         self.sessions_ended = self._counter(
             "sessions_ended_total", "Sessions that ended, by outcome", "outcome"
         )
@@ -228,6 +250,7 @@ class Metrics:
             buckets=LAG_BUCKETS,
             registry=self.registry,
         )
+        self.registry.register(DroppedLines())
 
     def _latency(self, name: str, text: str, buckets: tuple[float, ...]) -> Latency:
         histogram = Histogram(name, text, buckets=buckets, registry=self.registry)

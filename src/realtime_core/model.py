@@ -31,6 +31,10 @@ def seconds_of(pcm_bytes: int) -> float:
     return pcm_bytes / BYTES_PER_SECOND
 
 
+class Silence(bytes):
+    """PCM in the place of audio that was lost, so that what follows keeps its time."""
+
+
 @dataclass(frozen=True, slots=True)
 class AudioTag:
     """One RTMP audio message that the decoder is to see: AAC, configuration or frame.
@@ -194,6 +198,42 @@ class Transcript:
     confidence: float | None = None
     finalized_by: FinalizedBy | None = None
     words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What start may set for one session; empty means the service's setting."""
+
+    languages: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """What a restarted service has to know of a session in order to go on with it.
+
+    Attributes:
+        epoch: Names the numbering, which goes on after ``seq``.
+        created_at: When it was started, in Unix seconds.
+        was_published: A publisher has come at least once.
+        is_ending: It was stopped, or its publisher said goodbye; nobody comes back to it.
+        zero_at: Where its clock is zero, in Unix seconds; None before its first audio.
+        finals: Utterances that have a final.
+        heard_to_s: The session clock up to which audio was transcribed, as far as is known.
+        drafts: What viewers see as draft; each is owed a final.
+    """
+
+    slug: str
+    epoch: str
+    options: SessionOptions = SessionOptions()
+    created_at: float = 0.0
+    was_published: bool = False
+    is_ending: bool = False
+    zero_at: float | None = None
+    seq: int = 0
+    finals: int = 0
+    heard_to_s: float = 0.0
+    drafts: tuple[Transcript, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,11 @@ from realtime_core.hub.rooms import Hub
 from realtime_core.hub.wire import CloseCode
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
-from realtime_core.model import FinalRow, Transcript
+from realtime_core.model import FinalRow, SessionOptions, SessionRecord, Transcript
 from realtime_core.registry import Registry, Rules
 from realtime_core.session import Session
 from realtime_core.settings import Settings
-from realtime_core.stages import Decoder, SessionOptions, Stages, Waits
+from realtime_core.stages import Decoder, Stages, Waits
 from realtime_core.store.embedded import EmbeddedPostgres
 from realtime_core.store.folder import claimed_folder
 from realtime_core.store.journal import Journal
@@ -55,7 +55,7 @@ class Storage:
 
     async def flush(self, timeout_s: float) -> None:
         """Write what is accepted, unless the database is away anyway."""
-        if not self.is_behind:
+        if not self.is_behind and not self.table.is_away:
             await self.writer.flush(timeout_s)
 
 
@@ -65,12 +65,14 @@ class Outlets:
 
     Attributes:
         publish: To viewers; ours, or another service's.
-        store: To the table.
+        store: To the table, with the session's record as it is then.
+        save: Keeps a session's record for the next process.
         broadcaster: What carries them to another service, to be entered; None when direct.
     """
 
     publish: Callable[[Transcript], object]
-    store: Callable[[FinalRow], object]
+    store: Callable[[FinalRow, SessionRecord], object]
+    save: Callable[[SessionRecord], object]
     broadcaster: HttpBroadcaster | None
 
 
@@ -133,34 +135,48 @@ def outlets(
     storage: Storage | None,
 ) -> Outlets:
     """Return where transcripts go."""
-    store = storage.writer.accept if storage is not None else _forget
+    store = storage.writer.accept if storage is not None else _forget_row
+    save = storage.journal.save if storage is not None else _forget_record
     secret = settings.internal_secret
     if settings.realtime_broadcast_mode == "direct" or secret is None:
-        return Outlets(hub.publish, store, None)
+        return Outlets(hub.publish, store, save, None)
     own = f"http://{reachable(settings.host)}:{settings.port}{WEBSOCKET_PATH}/broadcast"
     url = settings.realtime_broadcast_url or own
     broadcaster = HttpBroadcaster(url, secret.get_secret_value(), http, metrics)
-    return Outlets(broadcaster.publish, store, broadcaster)
+    return Outlets(broadcaster.publish, store, save, broadcaster)
 
 
-def _forget(_row: FinalRow) -> None:
+def _forget_row(_row: FinalRow, _record: SessionRecord) -> None:
     """Where finals go when nothing is stored."""
 
 
-def make_registry(settings: Settings, metrics: Metrics, hub: Hub, stages: Stages) -> Registry:
+def _forget_record(_record: SessionRecord) -> None:
+    """Where sessions go when nothing is stored: they end with the process."""
+
+
+def make_registry(
+    settings: Settings, metrics: Metrics, hub: Hub, stages: Stages, storage: Storage | None
+) -> Registry:
     """Return the registry, whose sessions are made of ``stages``."""
     waits = Waits(settings.publish_grace_s, settings.session_idle_timeout_s)
     secret = settings.rtmp_key_secret
 
+    def open_(session: Session) -> None:
+        hub.open(session.slug, session.epoch, session.state, seq=session.record.seq)
+        if storage is not None:
+            storage.journal.save(session.record)
+
     def close(session: Session) -> None:
-        # Viewers come back after a shutdown, and not after the end of their session.
+        if storage is not None and not session.is_suspended:
+            storage.journal.forget(session.slug)
+        # Viewers come back to a session that goes on, and not after its end.
         hub.close(
-            session.slug, CloseCode.SHUTTING_DOWN if registry.is_closing else CloseCode.NORMAL
+            session.slug, CloseCode.SHUTTING_DOWN if session.is_suspended else CloseCode.NORMAL
         )
 
-    registry = Registry(
-        build=lambda slug, epoch, options: Session(slug, epoch, stages, waits, options),
-        opened=lambda session: hub.open(session.slug, session.epoch, session.state),
+    return Registry(
+        build=lambda record: Session(record, stages, waits),
+        opened=open_,
         closed=close,
         metrics=metrics,
         rules=Rules(
@@ -169,7 +185,6 @@ def make_registry(settings: Settings, metrics: Metrics, hub: Hub, stages: Stages
             rtmp_key_secret=secret.get_secret_value() if secret else None,
         ),
     )
-    return registry
 
 
 def make_stages(
@@ -183,12 +198,12 @@ def make_stages(
 ) -> Stages:
     """Return what sessions are made of."""
 
-    def captioner(slug: str, epoch: str) -> Captioner:
+    def captioner(record: SessionRecord) -> Captioner:
         return Captioner(
-            slug,
-            epoch,
+            record,
             publish=ways.publish,
             store=ways.store,
+            save=ways.save,
             metrics=metrics,
             draft_timeout_s=settings.draft_timeout_s,
             speaker_lag_s=settings.speaker_lag_ms / 1000,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from realtime_core.access import is_rtmp_key
@@ -13,10 +14,16 @@ from realtime_core.errors import RequestError
 from realtime_core.lifecycle import Signal, allows
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
-from realtime_core.model import AudioTag, PublishEnd, SessionState, is_slug
+from realtime_core.model import (
+    AudioTag,
+    PublishEnd,
+    SessionOptions,
+    SessionRecord,
+    SessionState,
+    is_slug,
+)
 from realtime_core.rtmp.server import Publish, PublishRequest, Refusal
 from realtime_core.session import Session
-from realtime_core.stages import SessionOptions
 
 WATCH_EVERY_S = 5.0
 
@@ -42,14 +49,14 @@ class Registry:
     """All sessions of this process; the host of the RTMP server.
 
     Args:
-        build: Makes a session; it is run here.
+        build: Makes a session of its record; it is run here.
         opened, closed: Told when a session begins and when it is gone.
 
     Attributes:
         is_closing: Whether the service shuts down, and nothing starts any more.
     """
 
-    build: Callable[[str, str, SessionOptions], Session]
+    build: Callable[[SessionRecord], Session]
     opened: Callable[[Session], None]
     closed: Callable[[Session], None]
     metrics: Metrics
@@ -95,6 +102,13 @@ class Registry:
             return running, False
         return self._start(slug, options or SessionOptions()), True
 
+    def restore(self, records: Iterable[SessionRecord]) -> None:
+        """Go on with what an earlier process left: its publishers and viewers are coming back."""
+        for record in records:
+            session = self._run_session(record)
+            self.metrics.sessions_restored.inc()
+            log.info("Session restored", session=session.slug, state=session.state.value)
+
     async def stop(self, slug: str) -> Session:
         """Stop a session and return it once it has drained, or after a bound.
 
@@ -108,13 +122,13 @@ class Registry:
         return session
 
     async def drain(self, timeout_s: float) -> None:
-        """Stop all sessions, in parallel, and end those that are not done in time.
+        """Suspend all sessions, in parallel, and end those that are not done in time.
 
         Nothing can start any more.
         """
         self.is_closing = True
         for session in self:
-            session.stop()
+            session.suspend()
         waits = [asyncio.ensure_future(session.wait_ended()) for session in self]
         if waits:
             _, late = await asyncio.wait(waits, timeout=timeout_s)
@@ -125,13 +139,14 @@ class Registry:
         await self._tasks.close()
 
     async def watch(self) -> None:
-        """Warn, for as long as it runs, of live sessions in which speech leads to nothing."""
+        """Warn, for as long as it runs, of sessions in which something is missing."""
         warned: dict[Session, float] = {}
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
             now = asyncio.get_running_loop().time()
             warned = {session: at for session, at in warned.items() if session.is_unheard(now)}
             for session in self:
+                session.check_promises()
                 if session.is_unheard(now) and session not in warned:
                     warned[session] = now
                     log.warning(
@@ -202,10 +217,13 @@ class Registry:
                 503, "too_many_sessions", f"all {self.rules.max_sessions} sessions are in use"
             )
         # It opens the numbering anew: viewers of an earlier run must not resume into it.
-        session = self.build(slug, secrets.token_hex(8), options)
-        self._sessions[slug] = session
+        epoch = secrets.token_hex(8)
+        return self._run_session(SessionRecord(slug, epoch, options, created_at=time.time()))
+
+    def _run_session(self, record: SessionRecord) -> Session:
+        session = self._sessions[record.slug] = self.build(record)
         self.opened(session)
-        _ = self._tasks.start(self._run(session), slug)
+        _ = self._tasks.start(self._run(session), record.slug)
         return session
 
     def _is_full(self) -> bool:
@@ -216,8 +234,7 @@ class Registry:
             await session.run()
         finally:
             del self._sessions[session.slug]
-            outcome = "failed" if session.failure else "ended"
-            self.metrics.sessions_ended.labels(outcome).inc()
+            self.metrics.sessions_ended.labels(_outcome(session)).inc()
             self.closed(session)
 
     async def _has_ended(self, session: Session) -> bool:
@@ -228,6 +245,12 @@ class Registry:
         except TimeoutError:
             return False
         return True
+
+
+def _outcome(session: Session) -> str:
+    if session.is_suspended:
+        return "suspended"
+    return "failed" if session.failure else "ended"
 
 
 def check_slug(slug: str) -> None:

@@ -3,28 +3,29 @@
 The session joins the stages: publishers feed the decoder, its PCM goes to speech-to-text,
 and what was heard goes to the captioner. The end of the input flows downstream stage by
 stage; a failure comes up to :meth:`Session.run`; :meth:`Session.stop` ends the input.
+A session that is suspended goes on in the next process, from its record.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import assert_never
 
 from realtime_core.errors import DecoderError, SttRejected
-from realtime_core.lifecycle import Signal, allows, next_state
+from realtime_core.lifecycle import Signal, allows, first_state, next_state
 from realtime_core.logs import get_logger, session_of_logs
 from realtime_core.model import (
     AudioGap,
     AudioTag,
     PublishEnd,
+    SessionRecord,
     SessionState,
     SpeechBoundary,
     SpeechHeard,
     SttEvent,
     SttStatus,
 )
-from realtime_core.stages import Decoder, Publisher, SessionOptions, Stages, Waits
+from realtime_core.stages import Decoder, Publisher, Stages, Waits
 
 SILENCE_EVERY_S = 0.1
 EMPTY_S = 0.1
@@ -35,24 +36,28 @@ QUIET_AFTER_S = 30.0
 class Session:
     """One meeting being transcribed. :meth:`run` is its life; the other methods never wait.
 
+    Args:
+        record: The session, as it begins or as an earlier process left it.
+
     Attributes:
         epoch: Names this numbering of the session's transcripts.
         failure: Why the session failed, if it did.
+        is_suspended: It ends only here, and goes on in the next process.
         tally: What came out so far.
     """
 
-    def __init__(
-        self, slug: str, epoch: str, stages: Stages, waits: Waits, options: SessionOptions
-    ) -> None:
-        self.slug, self.epoch = slug, epoch
-        self.state = SessionState.WAITING_FOR_EGRESS
-        self.created_at = time.time()
+    def __init__(self, record: SessionRecord, stages: Stages, waits: Waits) -> None:
+        self.slug, self.epoch, self.created_at = record.slug, record.epoch, record.created_at
+        self.state = first_state(record)
         self.failure: str | None = None
+        self.is_suspended = False
         self.audio_bytes_received = self.publishes = 0
         self._stages, self._waits = stages, waits
-        self._log = get_logger("session").bind(session=slug)
-        self._captioner = stages.captioner(slug, epoch)
-        self._decoder, self._stt = stages.decoder(slug), stages.stt(slug, options)
+        self._log = get_logger("session").bind(session=self.slug)
+        self._captioner = stages.captioner(record)
+        self._decoder = stages.decoder(self.slug)
+        self._stt = stages.stt(self.slug, record.options)
+        self._was_published = record.was_published
         self._publisher: Publisher | None = None
         self._is_silent = True  # no audio since the publisher came, or went
         self._published, self._over = asyncio.Event(), asyncio.Event()
@@ -62,6 +67,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.slug} {self.state.value}>"
+
+    @property
+    def record(self) -> SessionRecord:
+        """What the next process would have to know now."""
+        return self._captioner.record
 
     @property
     def audio_bytes_sent(self) -> int:
@@ -77,6 +87,9 @@ class Session:
         self.publishes += 1
         self._log.info("LiveKit Egress connected to RTMP stream", peer=publisher.peer)
         self._signal(Signal.PUBLISHED)
+        if not self._was_published:
+            self._was_published = True
+            self._captioner.note(was_published=True, is_ending=False)
         self._published.set()
 
     def audio(self, publisher: Publisher, tag: AudioTag) -> None:
@@ -110,6 +123,14 @@ class Session:
         """End the session; what was said so far is still transcribed. May be called twice."""
         self._end_input(Signal.STOPPED)
 
+    def suspend(self) -> None:
+        """End it as :meth:`stop` does, but let the next process go on with it.
+
+        One that is ending already ends for good.
+        """
+        self.is_suspended = allows(self.state, Signal.SUSPENDED)
+        self._end_input(Signal.SUSPENDED)
+
     async def wait_ended(self) -> None:
         """Return when the session is over."""
         await self._over.wait()
@@ -119,6 +140,10 @@ class Session:
         if self.state is not SessionState.LIVE or self._heard_nothing_since is None:
             return None
         return now - max(self.tally.last_transcript_at or 0.0, self._heard_nothing_since)
+
+    def check_promises(self) -> None:
+        """Count what was promised to viewers and not kept."""
+        self._captioner.check_promises()
 
     def is_unheard(self, now: float) -> bool:
         """Whether speech has been coming in for long and no transcript came of it."""
@@ -136,6 +161,7 @@ class Session:
         """Run to the end, and be over then. Raises nothing but cancellation."""
         try:
             with session_of_logs(self.slug):
+                self._captioner.go_on()
                 await self._run()
                 self._captioner.finish()
                 await self._stages.settle(self.slug)
@@ -159,19 +185,25 @@ class Session:
             silence.cancel()
 
     async def _has_publisher(self) -> bool:
+        """Wait for the first publisher of this process; return whether one came."""
+        if self.state is SessionState.DRAINING:
+            return self.publishes > 0
+        known = self.state is SessionState.RECONNECTING
+        wait_s = self._waits.publish_grace_s if known else self._waits.idle_timeout_s
         try:
-            async with asyncio.timeout(self._waits.idle_timeout_s):
+            async with asyncio.timeout(wait_s):
                 await self._published.wait()
         except TimeoutError:
-            self._end_input(Signal.IDLE)
+            self._end_input(Signal.GRACE_OVER if known else Signal.IDLE)
         self._heard_nothing_since = asyncio.get_running_loop().time()
-        return self.state is not SessionState.ENDED
+        return self.publishes > 0
 
     async def _pump(self, decoder: Decoder) -> None:
         """Move PCM from the decoder to speech-to-text until the decoder has no more."""
         try:
             async for pcm in decoder.pcm():
-                self._captioner.audio_arrived(pcm)
+                if (gap := self._captioner.audio_arrived(pcm)) is not None:
+                    self._stages.gap(self.slug, gap)
                 self._stt.send(pcm)
         except DecoderError as exc:
             self._fail(f"the audio cannot be decoded: {exc}")
@@ -206,7 +238,7 @@ class Session:
             case SpeechHeard():
                 self._captioner.hear(event)
             case AudioGap():
-                self._stages.gap(self.slug, event)
+                self._stages.gap(self.slug, self._captioner.placed(event))
             case SttStatus():
                 self._stages.status(self.slug, self.state, event.reason)
             case SpeechBoundary():
@@ -221,6 +253,8 @@ class Session:
             return
         self._cancel_grace()
         self._signal(signal)
+        if not self.is_suspended:
+            self._captioner.note(was_published=self._was_published, is_ending=True)
         self._decoder.end()
         self._published.set()  # wakes a session that still waits for a publisher
         self._hang_up()
@@ -233,6 +267,8 @@ class Session:
     def _end(self) -> None:
         try:
             self._captioner.finish()
+            if self.is_suspended:
+                self._captioner.suspend()
             if self.failure and allows(self.state, Signal.FAILED):
                 self._signal(Signal.FAILED)
             if allows(self.state, Signal.DRAINED):
@@ -256,4 +292,6 @@ class Session:
         before, self.state = self.state, next_state(self.state, signal)
         reason = self.failure if self.failure and signal is not Signal.PUBLISHED else signal.value
         self._log.info("Session state", before=before.value, state=self.state.value, reason=reason)
-        self._stages.status(self.slug, self.state, reason)
+        # For viewers one that goes on elsewhere does not end.
+        if not (self.is_suspended and self.state is SessionState.ENDED):
+            self._stages.status(self.slug, self.state, reason)

@@ -156,6 +156,8 @@ class Settings(BaseSettings):
 
     stop_grace_s: Annotated[float, Field(gt=0, le=600)] = 20
     """Seconds that SIGTERM leaves the sessions to drain."""
+    loop_stall_s: Annotated[float, Field(ge=1, le=300)] = 15
+    """Seconds the event loop may stand still before the process ends with a stack dump and status 1, to be started again."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged. Text of transcripts appears only at debug."""
     log_format: Literal["auto", "json", "console"] = "auto"

@@ -8,7 +8,15 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from realtime_core.captioner import Captioner
-from realtime_core.model import AudioGap, AudioTag, PublishEnd, SessionState, SttEvent
+from realtime_core.model import (
+    AudioGap,
+    AudioTag,
+    PublishEnd,
+    SessionOptions,
+    SessionRecord,
+    SessionState,
+    SttEvent,
+)
 
 
 class Decoder(Protocol):
@@ -87,20 +95,12 @@ class Publisher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """What start may set for one session; empty means the service's setting."""
-
-    languages: tuple[str, ...] = ()
-    vocabulary: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Stages:
     """The parts of a session and what it tells.
 
     Attributes:
         decoder: Makes a decoder for a slug.
-        captioner: Makes a captioner for a slug and an epoch.
+        captioner: Makes the captioner of a session, new or gone on with.
         settle: Brings what the session said to viewers and into the table, as far as that
             goes in bounded time.
         status: Tells viewers of a change.
@@ -109,7 +109,7 @@ class Stages:
 
     decoder: Callable[[str], Decoder]
     stt: Callable[[str, SessionOptions], SttBridge]
-    captioner: Callable[[str, str], Captioner]
+    captioner: Callable[[SessionRecord], Captioner]
     settle: Callable[[str], Awaitable[None]]
     status: Callable[[str, SessionState, str], None]
     gap: Callable[[str, AudioGap], None]

@@ -19,7 +19,7 @@ from rich.console import Console
 from realtime_core.demo import faults_of, free_port, has_gladia_key, settings_for
 from realtime_core.errors import ConfigurationError
 from realtime_core.settings import load
-from tests.e2e.test_serve import command
+from tests.e2e.served import command
 from tests.eventually import eventually
 
 EMULATOR = {"gladia_api_url": "http://127.0.0.1:1", "gladia_api_key": "emulator-key"}

@@ -19,7 +19,7 @@ from realtime_core.replay import ReplayRequest, replay
 from realtime_core.replay.outcome import ReplayFailed
 from tests.e2e.conftest import MakeRiver
 from tests.e2e.river import write_tones
-from tests.e2e.test_serve import command
+from tests.e2e.served import command
 from tests.eventually import eventually
 
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.slow, pytest.mark.timeout(60)]

@@ -9,9 +9,11 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from realtime_core.hub.wire import CloseCode
-from realtime_core.model import FinalizedBy, Transcript, Word
+from realtime_core.model import FinalizedBy, FinalRow, Transcript, Word
 
 Message = dict[str, Any]
+ZERO = 1_790_000_000.25
+"""Where the session clock is zero, in Unix seconds."""
 
 
 def draft(seq: int, text: str = "Hello", *, utterance: str = "u1", rev: int = 1) -> Transcript:
@@ -49,6 +51,28 @@ def final(seq: int, text: str = "Hello", *, utterance: str = "u1", rev: int = 1)
         received_at=0.0,
         finalized_by=FinalizedBy.STT,
         words=(Word("Hello", 12.34, 12.6, 0.9, "alice:1"),),
+    )
+
+
+def row_of(transcript: Transcript, epoch: str = "e", received_at: float = ZERO + 20) -> FinalRow:
+    """Return the row that the captioner makes of a final."""
+    return FinalRow(
+        session_slug=transcript.session_slug,
+        epoch=epoch,
+        utterance_id=transcript.utterance_id,
+        rev=transcript.rev,
+        seq=transcript.seq,
+        text=transcript.text,
+        speaker=transcript.speaker,
+        speaker_id=transcript.speaker_id,
+        speaker_confidence=transcript.speaker_confidence,
+        language=transcript.language,
+        confidence=transcript.confidence,
+        words=transcript.words,
+        finalized_by=transcript.finalized_by or FinalizedBy.STT,
+        started_at=ZERO + transcript.start_s,
+        ended_at=ZERO + transcript.end_s,
+        received_at=received_at,
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from realtime_core.errors import RequestError
 from realtime_core.hub import wire
+from realtime_core.hub.replay import Entry, Lack, Older
 from realtime_core.hub.rooms import Hub, Listener
 from realtime_core.hub.wire import CloseCode
 from realtime_core.metrics import Metrics
@@ -203,10 +204,35 @@ async def test_another_epoch_is_opened_only_after_the_last_was_closed(hub: Hub) 
     assert (ready["epoch"], ready["seq"], ready["history"]) == ("e2", 0, [])
 
 
+async def test_a_session_that_goes_on_goes_on_numbering(hub: Hub) -> None:
+    hub.open("daily", "e7", SessionState.RECONNECTING, seq=41)
+    viewer = FakeListener()
+    hub.join("daily", viewer, since=41, epoch="e7")
+    (ready,) = viewer.messages
+    assert (ready["seq"], ready["recovered"], ready["history"]) == (41, True, [])
+
+
+async def test_what_the_table_has_is_given_with_what_the_room_holds(hub: Hub) -> None:
+    hub.open("daily", "e7", SessionState.LIVE, seq=41)
+    assert hub.lack("daily", since=7, epoch="e7") == Lack("e7", after=7, to=41, given=41)
+    viewer = FakeListener()
+    found = Older("e7", 0, 41, [Entry("u1", 40, 1, True, b'{"utteranceId":"u1"}')])
+    hub.join("daily", viewer, since=7, epoch="e7", older=found)
+    (ready,) = viewer.messages
+    assert (ready["recovered"], ready["history"]) == (True, [{"utteranceId": "u1"}])
+
+
+async def test_of_what_others_post_our_table_knows_nothing(hub: Hub) -> None:
+    hub.publish_payload("weekly", posted(seq=9))
+    assert hub.lack("weekly", since=1, epoch="e1") is None
+    with pytest.raises(RequestError):
+        hub.lack("unknown")
+
+
 async def test_a_session_that_a_shutdown_closes_tells_its_viewers_to_come_back(hub: Hub) -> None:
     viewer = joined(hub)
     hub.close("weekly", CloseCode.SHUTTING_DOWN)
-    assert viewer.messages[-1]["state"] == "ended"
+    assert viewer.messages[-1]["state"] == "live"  # it goes on in the next process
     assert viewer.closed_with is CloseCode.SHUTTING_DOWN
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from realtime_core.errors import StoreUnavailable
+from realtime_core.errors import StoreRejected, StoreUnavailable
 from realtime_core.metrics import Metrics
 from realtime_core.store.journal import Journal
 from realtime_core.store.migrate import DONE, migrations
@@ -97,6 +97,25 @@ async def test_entering_needs_no_database_and_calls_say_that_it_is_away(call: Ca
     async with PostgresStore(refused_dsn()) as store:
         with pytest.raises(StoreUnavailable):
             await call(store)
+
+
+async def test_it_says_whether_the_database_did_what_it_was_last_asked(postgres_dsn: str) -> None:
+    async with proxy_of(postgres_dsn) as proxy:
+        said = []
+        async with PostgresStore(through(postgres_dsn, proxy.port)) as store:
+            said.append(store.is_away)  # nothing was asked yet
+            with proxy.cut(), pytest.raises(StoreUnavailable):
+                await store.insert([final(1)])
+            said.append(store.is_away)
+            with pytest.raises(StoreRejected):
+                await store.insert([final(1, rev=2**31)])
+            said.append(store.is_away)  # it refused a row, but it answered
+            with proxy.cut(), pytest.raises(StoreUnavailable):
+                await store.run("weekly")
+            said.append(store.is_away)
+            await store.run("weekly")
+            said.append(store.is_away)
+    assert said == [False, True, False, True, False]
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -15,7 +15,7 @@ from realtime_core.store.journal import Journal
 from realtime_core.store.memory import MemoryStore
 from realtime_core.store.rows import encode
 from realtime_core.store.writer import Writer
-from tests.store.disk import no_larger_file
+from tests.store.disk import full_disk, no_larger_file
 from tests.store.finals import final
 from tests.store.flaky import POISON, FlakyStore, Outcome
 from tests.virtual_time import in_virtual_time
@@ -40,6 +40,9 @@ class Bench:
         value = self.metrics.registry.get_sample_value(name, labels)
         assert value is not None, name
         return value
+
+    def is_unsafe(self) -> bool:
+        return self.writer.is_unsafe
 
     def accept(self, *rows: FinalRow) -> list[bool]:
         return [self.writer.accept(row) for row in rows]
@@ -177,6 +180,32 @@ def test_what_the_journal_could_not_take_moves_there_as_soon_as_it_can(path: Pat
                 assert (bench.journal.rows, bench.writer.pending) == (5, 6)
                 await asyncio.sleep(MINUTE_S)
                 assert (bench.journal.rows, bench.writer.pending) == (6, 6)
+
+    in_virtual_time(main())
+
+
+def test_a_full_disk_keeps_no_final_from_the_database(path: Path) -> None:
+    store = FlakyStore()
+
+    async def main() -> None:
+        async with writing(store, path) as bench:
+            with store.away():
+                bench.accept(*finals(120), final(5, text=POISON))
+                await asyncio.sleep(1)
+            with full_disk():
+                bench.accept(final(200))
+                await asyncio.sleep(MINUTE_S)
+                assert stored(store) == [*finals(120), final(200)]
+                assert bench.writer.pending == 0
+                assert bench.is_unsafe()
+                calls = len(store.batches)
+                await asyncio.sleep(MINUTE_S)
+                assert len(store.batches) == calls, "nobody is bothered again"
+            await asyncio.sleep(2)
+            assert bench.journal.rows == 0
+            assert not bench.is_unsafe()
+            assert bench.count("transcripts_stored_total") == 121
+            assert bench.count("transcripts_rejected_total") == 1
 
     in_virtual_time(main())
 
@@ -365,6 +394,15 @@ def accepting(row: FinalRow) -> Step:
     return step
 
 
+def accepting_without_disk(row: FinalRow, seconds: float) -> Step:
+    async def step(bench: Bench) -> None:
+        with full_disk():
+            bench.writer.accept(row)
+            await asyncio.sleep(seconds)
+
+    return step
+
+
 def waiting(seconds: float) -> Step:
     async def step(bench: Bench) -> None:
         await asyncio.sleep(seconds)
@@ -388,6 +426,7 @@ rows = st.builds(
 lives = st.lists(
     st.lists(
         rows.map(lambda row: (row, accepting(row)))
+        | st.tuples(rows, st.floats(0, 5)).map(lambda r: (r[0], accepting_without_disk(*r)))
         | st.floats(0, 5).map(lambda s: (None, waiting(s)))
         | st.floats(0, 2).map(lambda s: (None, flushing(s))),
         max_size=25,

@@ -22,6 +22,8 @@ from realtime_core.metrics import Metrics
 from realtime_core.model import SessionState
 from realtime_core.web.errors import errors_as_json
 from realtime_core.web.live import PATH, Gate, Limits, LiveRoutes, SessionControl
+from realtime_core.web.missed import Missed
+from tests.web.fake_table import FakeTable
 
 Message = dict[str, Any]
 SUBSCRIBE = {"type": "subscribe", "sessionSlug": "weekly"}
@@ -133,11 +135,14 @@ async def live_service(
     max_viewers: int = 1000,
     limits: Limits | None = None,
     buffer_bytes: int = 262_144,
+    history_size: int = 200,
+    seq: int = 0,
+    table: FakeTable | None = None,
 ) -> AsyncIterator[LiveService]:
     """Serve, with the session ``weekly`` live; nobody is left when it ends."""
     metrics = Metrics()
-    hub = Hub(metrics, viewer_buffer_bytes=buffer_bytes)
-    hub.open("weekly", "e1", SessionState.LIVE)
+    hub = Hub(metrics, viewer_buffer_bytes=buffer_bytes, history_size=history_size)
+    hub.open("weekly", "e1", SessionState.LIVE, seq=seq)
     control, gate = FakeControl(hub), FakeGate(tokens)
     control.may_end.set()
     live = LiveRoutes(
@@ -148,6 +153,7 @@ async def live_service(
         allowed_origins=origins,
         max_viewers=max_viewers,
         limits=limits or Limits(),
+        missed=Missed(table, table.flush, table.zero_at, metrics).read if table else None,
     )
     app = web.Application(middlewares=[errors_as_json])
     app.add_routes(live.routes())

@@ -16,7 +16,7 @@ from realtime_core.hub.rooms import Hub
 from realtime_core.metrics import Metrics
 from realtime_core.registry import Registry, Rules
 from realtime_core.session import Session
-from realtime_core.stages import SessionOptions
+from realtime_core.model import SessionOptions, SessionRecord
 from realtime_core.urls import rtmp_url, websocket_url
 from realtime_core.web.broadcast import BroadcastRoutes
 from realtime_core.web.control import Control, ControlRoutes, Urls
@@ -66,10 +66,9 @@ class Site:
             PageRoutes({"index.html": b"<html>", "app.js": b"export {}"}),
         ]
 
-    def _build(self, slug: str, epoch: str, options: SessionOptions) -> Session:
-        self.options.append(options)
-        world = self.worlds[slug] = World()
-        world.session.slug = slug
+    def _build(self, record: SessionRecord) -> Session:
+        self.options.append(record.options)
+        world = self.worlds[record.slug] = World(record=record)
         return world.session
 
     async def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:

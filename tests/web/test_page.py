@@ -123,6 +123,32 @@ def test_cut_off_it_comes_back_and_resumes(page: Page, code: int) -> None:
     page.shows(page.connection, "Live")
 
 
+def test_a_restart_of_the_service_doubles_no_line_and_loses_none(page: Page) -> None:
+    page.hurry()
+    viewer = page.watch()
+    viewer.send(final(1, "Before."), draft(2, "It was about t"), draft(3, "nobody ends th"))
+    page.shows(page.drafts, ["It was about t", "nobody ends th"])
+    viewer.send(
+        {
+            "type": "status",
+            "sessionSlug": "weekly",
+            "state": "draining",
+            "reason": "the service restarts",
+        }
+    )
+    page.shows(page.connection, "Finishing")
+    ended = final(2, "It was about to end.", rev=2, seq=4)
+    page.service.answers.append(ready(recovered=True, seq=5, history=[ended, final(5, "After.")]))
+    viewer.cut(4001)
+    again = page.service.next_viewer()
+    assert (again.subscribe["since"], again.subscribe["epoch"]) == (3, "epoch-1")
+    page.shows(page.finals, ["Before.", "It was about to end.", "After."])
+    assert page.drafts() == []
+    page.shows(page.connection, "Live")
+    again.send(ended, final(6, "And on."))
+    page.shows(page.finals, ["Before.", "It was about to end.", "After.", "And on."])
+
+
 def test_a_resume_that_could_not_recover_shows_the_history_and_says_so(page: Page) -> None:
     page.hurry()
     viewer = page.watch()
@@ -244,12 +270,13 @@ def test_a_session_opens_by_name_and_a_bad_name_is_refused(page: Page) -> None:
 
 def test_captions_can_be_saved_in_three_formats(page: Page) -> None:
     page.watch()
+    page.shows(page.connection, "Live")
     links = page.script(
         "return [...document.querySelectorAll('#downloads a')]"
         ".map((link) => [link.getAttribute('href'), link.download])"
     )
-    path = "/api/realtime/sessions/weekly/transcript?format="
-    assert links == [[path + kind, f"weekly.{kind}"] for kind in ("vtt", "srt", "txt")]
+    path = "/api/realtime/sessions/weekly/transcript?format={}&epoch=epoch-1"
+    assert links == [[path.format(kind), f"weekly.{kind}"] for kind in ("vtt", "srt", "txt")]
 
 
 def test_a_file_behind_a_token_is_fetched_with_it(page: Page, tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """What late comers and returning viewers of one session are given. Pure.
 
-It is a cache: who missed more than it holds is told so, and reads the table.
+It is a cache: what a viewer needs and it does not hold is a :class:`Lack`, and what the table
+has of that an :class:`Older`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 MOST_DRAFTS = 64
 """Open drafts kept; the assembler leaves fewer open, this bounds what others post."""
+DRAFTS_PER_FINAL = 10
+"""How far back a newcomer's last finals are looked for, in numbers per final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,38 @@ class Entry:
     rev: int
     is_final: bool
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """Finals that a viewer needs and that are not held: those after ``after``.
+
+    Attributes:
+        epoch: The numbering in which they are counted.
+        to: The last number up to which finals may be missing.
+        given: The last number given so far; whoever reads the table now, with all that was
+            accepted written to it, has every final up to here.
+    """
+
+    epoch: str
+    after: int
+    to: int
+    given: int
+
+
+@dataclass(frozen=True, slots=True)
+class Older:
+    """Finals out of the table, by their numbers, each utterance once.
+
+    Attributes:
+        after, to: Every final whose number is greater than ``after`` and at most ``to`` is
+            here, unless a later revision took its place. Nothing is certain when ``to`` is 0.
+    """
+
+    epoch: str
+    after: int
+    to: int
+    entries: Sequence[Entry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +81,16 @@ class Replay:
     Args:
         epoch: Names the numbering; another one starts with another :class:`Replay`.
         history_size: How many finals to keep.
+        seq: What has been sent before, and is not here: the numbers go on after it.
     """
 
-    def __init__(self, epoch: str, *, history_size: int) -> None:
-        self.epoch, self.seq = epoch, 0
+    def __init__(self, epoch: str, *, history_size: int, seq: int = 0) -> None:
+        self.epoch, self.seq = epoch, seq
         self._history_size = history_size
         self._finals: dict[str, Entry] = {}
         self._drafts: dict[str, Entry] = {}
         # Finals up to this number may be missing here; those after it are all here.
-        self._forgotten = 0
+        self._forgotten = seq
 
     def rev(self, utterance_id: str) -> int:
         """Return the latest revision held of an utterance; 0 when none is."""
@@ -79,20 +116,60 @@ class Replay:
             self._keep_draft(entry)
         return True
 
-    def catch_up(self, since: int | None = None, epoch: str | None = None) -> CatchUp:
+    def lack(self, since: int | None = None, epoch: str | None = None) -> Lack | None:
+        """Return what has to be asked of the table for a viewer; None when all is held.
+
+        For a viewer that has seen another run, or a part of this one that is not known, it is
+        the whole run.
+        """
+        after = 0
+        if since is None:
+            if len(self._finals) >= self._history_size:
+                return None
+            after = max(self._forgotten - self._history_size * DRAFTS_PER_FINAL, 0)
+        elif epoch == self.epoch and since <= self.seq:
+            after = since
+        if after >= self._forgotten:
+            return None
+        return Lack(self.epoch, after, self._forgotten, self.seq)
+
+    def catch_up(
+        self, since: int | None = None, epoch: str | None = None, older: Older | None = None
+    ) -> CatchUp:
         """Return what a viewer lacks whose last transcript was ``since`` in ``epoch``.
 
-        All that followed, when it is all here; else the last finals, never a part of the
-        gap that looks like the whole.
+        All that followed, when it is all here or in ``older``; else what there is of the run,
+        never a part of the gap that looks like the whole. A newcomer gets the last finals.
         """
-        recovered = None if since is None else self._bridges(since, epoch)
-        after = since if since is not None and recovered else -1
-        history = [each.payload for each in self._finals.values() if each.seq > after]
-        drafts = [each.payload for each in self._drafts.values()]
-        return CatchUp(self.seq, history, drafts, recovered)
+        if older is not None and older.epoch != self.epoch:
+            older = None  # the session was started anew while the table was read
+        finals = self._finals_with(older)
+        recovered = None
+        if since is None:
+            finals = finals[max(len(finals) - self._history_size, 0) :]
+        elif recovered := self._bridges(since, epoch, older):
+            finals = [each for each in finals if each.seq > since]
+        ended = {each.utterance_id for each in older.entries} if older else ()
+        drafts = [each.payload for each in self._drafts.values() if each.utterance_id not in ended]
+        return CatchUp(self.seq, [each.payload for each in finals], drafts, recovered)
 
-    def _bridges(self, since: int, epoch: str | None) -> bool:
-        return epoch == self.epoch and self._forgotten <= since <= self.seq
+    def _bridges(self, since: int, epoch: str | None, older: Older | None) -> bool:
+        if epoch != self.epoch or since > self.seq:
+            return False
+        if since >= self._forgotten:
+            return True
+        return older is not None and older.after <= since and self._forgotten <= older.to
+
+    def _finals_with(self, older: Older | None) -> list[Entry]:
+        """Return all finals by their numbers, the latest revision of each utterance."""
+        if older is None:
+            return list(self._finals.values())
+        latest = {each.utterance_id: each for each in older.entries}
+        for each in self._finals.values():
+            known = latest.get(each.utterance_id)
+            if known is None or each.rev >= known.rev:
+                latest[each.utterance_id] = each
+        return sorted(latest.values(), key=lambda each: each.seq)
 
     def _keep_final(self, entry: Entry) -> None:
         self._drafts.pop(entry.utterance_id, None)

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw
 
 from realtime_core.errors import RequestError
 from realtime_core.hub import wire
-from realtime_core.hub.replay import CatchUp, Entry, Replay
+from realtime_core.hub.replay import CatchUp, Entry, Lack, Older, Replay
 from realtime_core.hub.wire import CloseCode
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioGap, SessionState, Transcript
@@ -41,16 +41,11 @@ class Room:
         self.slug, self.replay, self.state = slug, replay, state
         # What may wait for each, in bytes.
         self.limits: dict[Listener, int] = {}
+        # Whoever posts to it numbers and stores it elsewhere: our table cannot be relied on.
+        self.is_posted_to = False
 
-    def greet(
-        self,
-        listener: Listener,
-        limit: int,
-        since: int | None = None,
-        epoch: str | None = None,
-    ) -> CatchUp:
-        """Write ``ready``, count the listener in, and return what it was given."""
-        catch_up = self.replay.catch_up(since, epoch)
+    def greet(self, listener: Listener, limit: int, catch_up: CatchUp) -> None:
+        """Write ``ready`` and count the listener in."""
         ready = wire.ReadyMessage(
             session_slug=self.slug,
             state=self.state.value,
@@ -64,7 +59,6 @@ class Room:
         # On top of the limit: a long history must not make a newcomer slow from the start.
         self.limits[listener] = max(limit + len(frame), self.limits.get(listener, 0))
         listener.write(frame)
-        return catch_up
 
     def spread(self, frame: bytes) -> tuple[int, list[Listener]]:
         """Write to all that keep up; return how many do, and those that do not."""
@@ -94,14 +88,17 @@ class Hub:
         self._limit, self._history_size = viewer_buffer_bytes, history_size
         self._rooms: dict[str, Room] = {}
 
-    def open(self, slug: str, epoch: str, state: SessionState) -> None:
+    def open(self, slug: str, epoch: str, state: SessionState, *, seq: int = 0) -> None:
         """Make a room for a session that starts; nothing changes if it has this epoch.
 
         The room of an earlier epoch has to be closed before.
+
+        Args:
+            seq: The number that an earlier process gave last.
         """
         room = self._rooms.get(slug)
         if room is None:
-            replay = Replay(epoch, history_size=self._history_size)
+            replay = Replay(epoch, history_size=self._history_size, seq=seq)
             self._rooms[slug] = Room(slug, replay, state)
         else:
             assert room.replay.epoch == epoch, f"{slug} is still open in another epoch"
@@ -140,6 +137,7 @@ class Hub:
         if message.rev is not UNSET:
             rev = message.rev
         message = msgspec.structs.replace(message, seq=seq, rev=rev, ts=int(message.ts))
+        room.is_posted_to = True
         return self._deliver(room, message, seq, rev)
 
     def status(self, slug: str, state: SessionState, reason: str) -> None:
@@ -157,10 +155,28 @@ class Hub:
         if room is not None:
             self._tell(room, wire.gap_message(slug, gap))
 
+    def lack(self, slug: str, *, since: int | None = None, epoch: str | None = None) -> Lack | None:
+        """Return what is to be asked of the table before such a viewer joins; None if nothing.
+
+        Raises:
+            RequestError: 404, the session is not open.
+        """
+        room = self._room(slug)
+        return None if room.is_posted_to else room.replay.lack(since, epoch)
+
     def join(
-        self, slug: str, listener: Listener, *, since: int | None = None, epoch: str | None = None
+        self,
+        slug: str,
+        listener: Listener,
+        *,
+        since: int | None = None,
+        epoch: str | None = None,
+        older: Older | None = None,
     ) -> None:
         """Write ``ready`` to a listener and count it in; no message can fall between.
+
+        Args:
+            older: What the table has of what :meth:`lack` said.
 
         Raises:
             RequestError: 404, the session is not open.
@@ -168,9 +184,10 @@ class Hub:
         room = self._room(slug)
         if listener not in room.limits:
             self._metrics.viewers.inc()
-        recovered = room.greet(listener, self._limit, since, epoch).recovered
-        if recovered is not None:
-            self._metrics.viewer_resumes.labels("true" if recovered else "false").inc()
+        catch_up = room.replay.catch_up(since, epoch, older)
+        room.greet(listener, self._limit, catch_up)
+        if catch_up.recovered is not None:
+            self._metrics.viewer_resumes.labels("true" if catch_up.recovered else "false").inc()
 
     def leave(self, slug: str, listener: Listener) -> None:
         """Count a listener out. May be called twice, and after it was hung up on."""
@@ -187,7 +204,8 @@ class Hub:
         room = self._rooms.get(slug)
         if room is None:
             return
-        if room.state is not SessionState.ENDED:
+        # At a shutdown it is only suspended, and its viewers are to come back.
+        if room.state is not SessionState.ENDED and code is not CloseCode.SHUTTING_DOWN:
             self.status(slug, SessionState.ENDED, "session ended")
         self._hang_up(room, list(room.limits), code)
         del self._rooms[slug]

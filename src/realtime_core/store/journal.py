@@ -1,8 +1,9 @@
-"""The journal: finals that PostgreSQL has not committed yet, on the local disk.
+"""The journal: what must survive the process, on the local disk.
 
-An append or a removal is a write to the page cache, tens of microseconds on the event loop,
-and survives SIGKILL of the process. Reading, and bringing everything to the disk, are done in
-a thread, and never hold up an append.
+It holds the finals that PostgreSQL has not committed yet, and the record of each session that
+has not ended. A write goes to the page cache, tens of microseconds on the event loop, and
+survives SIGKILL of the process. Reading, and bringing everything to the disk, are done in a
+thread, and never hold up a write.
 """
 
 from __future__ import annotations
@@ -12,20 +13,29 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
 
 from realtime_core.errors import StoreUnavailable
 from realtime_core.logs import get_logger
-from realtime_core.model import FinalRow
-from realtime_core.store.journal_file import JournalFile
+from realtime_core.model import FinalRow, SessionRecord
+from realtime_core.store.journal_file import JournalFile, Statement
+from realtime_core.store.records import decode_record, encode_record
 from realtime_core.store.rows import decode, encode
 
 T = TypeVar("T")
 log = get_logger("journal")
 
 LOUD_EVERY_S = 1.0
+
+APPEND = "INSERT INTO finals (appended_at, row) VALUES (?, ?)"
+# Updated in place, so that the oldest session stays first.
+SAVE = (
+    "INSERT INTO sessions (slug, record) VALUES (?, ?)"
+    " ON CONFLICT (slug) DO UPDATE SET record = excluded.record"
+)
 
 
 class Entry(NamedTuple):
@@ -36,9 +46,10 @@ class Entry(NamedTuple):
 
 
 class Journal:
-    """Keeps finals until they are removed. One process at a time; enter it before use.
+    """Keeps finals and sessions until they are removed. One process at a time; enter it first.
 
-    ``append``, ``remove`` and ``reject`` belong to the event loop and do not wait.
+    ``append``, ``remove``, ``reject``, ``save`` and ``forget`` belong to the event loop and do
+    not wait.
 
     Attributes:
         rows: How many finals are pending.
@@ -97,21 +108,51 @@ class Journal:
     ) -> None:
         await self.close()
 
-    def append(self, row: FinalRow) -> bool:
-        """Keep a final; False, said aloud, if the journal is full, broken or closed."""
+    def append(self, row: FinalRow, record: SessionRecord | None = None) -> bool:
+        """Keep a final; False, said aloud, if the journal is full, broken or closed.
+
+        Args:
+            record: The session's record from this final on; kept together with it, or not.
+        """
         data = encode(row)
         if self.bytes + self._rejected_bytes + len(data) > self._max_bytes:
             self._complain("Journal is full", max_bytes=self._max_bytes)
+            if record is not None:
+                self.save(record)
             return False
         now = time.time()
         try:
-            self._write("INSERT INTO finals (appended_at, row) VALUES (?, ?)", (now, data))
+            self._write_all([(APPEND, (now, data)), *_saving(record)])
         except StoreUnavailable:
             return False
         self._oldest_at = self._oldest_at if self.rows else now
         self.rows += 1
         self.bytes += len(data)
         return True
+
+    def save(self, record: SessionRecord) -> None:
+        """Keep a session's record in place of the one before; a failure is said aloud."""
+        with suppress(StoreUnavailable):
+            self._write_all(_saving(record))
+
+    def forget(self, slug: str) -> None:
+        """Let go of a session that has ended; a failure is said aloud."""
+        with suppress(StoreUnavailable):
+            self._write("DELETE FROM sessions WHERE slug = ?", (slug,))
+
+    async def records(self) -> list[SessionRecord]:
+        """Return the sessions that have not ended, the oldest first.
+
+        Raises:
+            StoreUnavailable: The file cannot be read.
+        """
+        records = []
+        for data in await self._in_thread(self._file.records):
+            try:
+                records.append(decode_record(data))
+            except ValueError as exc:
+                log.error("Session cannot be restored", error=str(exc))  # noqa: TRY400
+        return records
 
     async def pending(self, limit: int) -> list[Entry]:
         """Return the oldest finals, at most ``limit``; they stay until they are removed.
@@ -172,11 +213,15 @@ class Journal:
 
     def _write(self, statement: str, values: Sequence[object]) -> list[Any]:
         """Run one statement, a transaction of its own, on the event loop."""
+        return self._write_all([(statement, values)])
+
+    def _write_all(self, statements: Sequence[Statement]) -> list[Any]:
+        """Run statements as one transaction, on the event loop; return the last one's rows."""
         if self._thread is None:
             raise StoreUnavailable("the journal is closed")
         self._unsynced = True
         try:
-            return self._file.write(statement, values)
+            return self._file.write(statements)
         except sqlite3.Error as exc:
             raise self._failed(exc) from exc
 
@@ -197,3 +242,7 @@ class Journal:
         if now >= self._loud_at + LOUD_EVERY_S:
             self._loud_at = now
             log.error(event, rows=self.rows, bytes=self.bytes, **details)
+
+
+def _saving(record: SessionRecord | None) -> list[Statement]:
+    return [] if record is None else [(SAVE, (record.slug, encode_record(record)))]

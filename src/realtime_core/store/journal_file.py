@@ -28,6 +28,8 @@ CREATE TABLE IF NOT EXISTS finals (
     id INTEGER PRIMARY KEY, appended_at REAL NOT NULL, row BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS rejected (
     appended_at REAL NOT NULL, row BLOB NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sessions (
+    id INTEGER PRIMARY KEY, slug TEXT NOT NULL UNIQUE, record BLOB NOT NULL);
 """
 # What was refused gets another chance with each start: the table may have been mended.
 READMIT = """
@@ -36,6 +38,10 @@ INSERT INTO finals (appended_at, row) SELECT appended_at, row FROM rejected;
 DELETE FROM rejected;
 COMMIT;
 """
+
+
+Statement = tuple[str, Sequence[object]]
+"""SQL, and the values of its placeholders."""
 
 
 class Contents(NamedTuple):
@@ -47,7 +53,8 @@ class Contents(NamedTuple):
 
 
 class JournalFile:
-    """A file with finals. All methods block, ``write`` for microseconds, others for the disk.
+    """A file with finals and sessions. All methods block: ``write`` for microseconds, others
+    for the disk.
 
     All but ``write`` belong to one thread. They raise ``sqlite3.Error``.
     """
@@ -87,16 +94,36 @@ class JournalFile:
             os.close(self._lock)
             self._lock = None
 
-    def write(self, statement: str, values: Sequence[object]) -> list[Any]:
-        """Run one statement, a transaction of its own, without waiting for the disk."""
+    def write(self, statements: Sequence[Statement]) -> list[Any]:
+        """Run statements as one transaction, without waiting for the disk.
+
+        Returns:
+            The rows of the last.
+        """
         assert self._writer is not None, "not open"
-        return self._writer.execute(statement, values).fetchall()
+        if len(statements) == 1:
+            return self._writer.execute(*statements[0]).fetchall()
+        self._writer.execute("BEGIN")
+        try:
+            rows = [self._writer.execute(*each).fetchall() for each in statements]
+            self._writer.execute("COMMIT")
+        except sqlite3.Error:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+        return rows[-1]
 
     def oldest(self, limit: int) -> list[tuple[int, bytes]]:
         """Return the ids and bytes of the oldest finals."""
         assert self._reader is not None, "not open"
         query = "SELECT id, row FROM finals ORDER BY id LIMIT ?"
         return self._reader.execute(query, (limit,)).fetchall()
+
+    def records(self) -> list[bytes]:
+        """Return the records of all sessions, the oldest first."""
+        assert self._reader is not None, "not open"
+        query = "SELECT record FROM sessions ORDER BY id"
+        return [record for (record,) in self._reader.execute(query).fetchall()]
 
     def checkpoint(self) -> None:
         """Bring everything that was written to the disk."""

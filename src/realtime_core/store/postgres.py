@@ -68,6 +68,9 @@ class PostgresStore:
     Args:
         statement_cache: Whether to prepare statements once per connection; not behind a
             pooler in transaction mode.
+
+    Attributes:
+        is_away: Whether the database did not do what it was last asked.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class PostgresStore:
     ) -> None:
         self._dsn, self._pool_size = dsn, pool_size
         self._timeout_s, self._cached = command_timeout_s, 100 if statement_cache else 0
+        self.is_away = False
         self._pool: Any = None
         self._migrated = False
         self._migrating = asyncio.Lock()
@@ -179,8 +183,10 @@ class PostgresStore:
                 connection.transaction(),
             ):
                 yield connection
+            self.is_away = False
         except FOREIGN as exc:
             error = store_error(exc)
+            self.is_away = not isinstance(error, StoreRejected)
             if fault_of(exc) is Fault.SETUP:
                 self._migrated = False  # perhaps it is another database now, and empty
                 log.error("Database refuses us: check DATABASE_URL", error=str(error))  # noqa: TRY400

@@ -1,8 +1,8 @@
 """Takes finals without waiting and sees to it that each reaches the database, once.
 
 The journal is the queue: what is accepted is in it, what the database has committed leaves
-it, what is left is written at the next start. Only what the journal has no room for is kept
-in memory, bounded, and tried all the same.
+it, what is left is written at the next start. What the journal refuses is in memory
+(``backlog.py``), and is tried all the same.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -19,15 +18,14 @@ from realtime_core.aio import TaskSet, backoff, persevere
 from realtime_core.errors import StoreRejected, StoreUnavailable
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
-from realtime_core.model import FinalRow
+from realtime_core.model import FinalRow, SessionRecord
+from realtime_core.store.backlog import MEMORY_ROWS, Backlog
 from realtime_core.store.batcher import Batcher
 from realtime_core.store.journal import Entry, Journal
 
 log = get_logger("store")
 
 SYNC_EVERY_S = 1.0
-MEMORY_ROWS = 10_000
-"""Finals kept while the journal is full; some megabytes."""
 FAILURES = ("unavailable", "rejected")
 
 
@@ -75,9 +73,8 @@ class Writer:
     ) -> None:
         self._store, self._journal, self._metrics = store, journal, metrics
         self._batcher = Batcher(max_rows=max_rows, max_wait_s=max_wait_s)
-        self._stop_timeout_s, self._memory_rows, self._pauses = stop_timeout_s, memory_rows, pauses
-        self._memory: dict[int, FinalRow] = {}  # by negative ids, oldest first
-        self._last_memory_id = 0
+        self._backlog = Backlog(journal, metrics, memory_rows=memory_rows)
+        self._stop_timeout_s, self._pauses = stop_timeout_s, pauses
         self._arrived = asyncio.Event()
         self._turn = asyncio.Lock()  # one batch at a time
         self._tasks = TaskSet("store")
@@ -86,7 +83,12 @@ class Writer:
     @property
     def pending(self) -> int:
         """How many accepted finals are not in the database yet."""
-        return self._journal.rows + len(self._memory)
+        return len(self._backlog)
+
+    @property
+    def is_unsafe(self) -> bool:
+        """Whether the journal refuses, so that finals may be lost if the process dies."""
+        return self._backlog.is_unsafe
 
     async def __aenter__(self) -> Self:
         if self._store is None:
@@ -113,8 +115,11 @@ class Writer:
             await self._tasks.close()
             await self._close()
 
-    def accept(self, row: FinalRow) -> bool:
+    def accept(self, row: FinalRow, record: SessionRecord | None = None) -> bool:
         """Take a final; never waits. What PostgreSQL refuses in text is taken out of it.
+
+        Args:
+            record: Its session's record from this final on, for the journal.
 
         Returns:
             Whether it is safe: in the journal (or nothing is to be stored). If not, it is
@@ -123,14 +128,12 @@ class Writer:
         if self._store is None:
             return True
         if not self._open:
-            self._lose(1, "the writer is closed")
+            self._backlog.lose(1, "the writer is closed")
             return False
-        journaled = self._journal.append(row)
-        if not journaled:
-            self._keep_in_memory(row)
+        is_safe = self._backlog.add(row, record)
         self._batcher.arrived(_now())
         self._arrived.set()
-        return journaled
+        return is_safe
 
     async def flush(self, timeout_s: float) -> int:
         """Write everything now, trying for so long, and return how many finals are left."""
@@ -176,10 +179,7 @@ class Writer:
 
     async def _write_batch(self) -> None:
         async with self._turn:
-            self._move_to_journal()
-            # First what would not survive a crash.
-            batch = [Entry(*item) for item in islice(self._memory.items(), self._batcher.max_rows)]
-            await self._store_all(batch or await self._journal.pending(self._batcher.max_rows))
+            await self._store_all(await self._backlog.oldest(self._batcher.max_rows))
 
     async def _store_all(self, batch: Sequence[Entry]) -> None:
         if not batch:
@@ -189,12 +189,12 @@ class Writer:
         except StoreRejected as exc:
             await self._store_halves(batch, exc)
         else:
-            self._forget([entry.id for entry in batch])
+            self._backlog.forget([entry.id for entry in batch])
             self._metrics.stored.inc(len(batch))
 
     async def _store_halves(self, batch: Sequence[Entry], exc: StoreRejected) -> None:
         if len(batch) == 1:
-            self._reject(batch[0], exc)
+            self._backlog.reject(batch[0], str(exc))
             return
         middle = len(batch) // 2
         await self._store_all(batch[:middle])
@@ -212,50 +212,16 @@ class Writer:
         self._metrics.batch_rows.observe(len(rows))
         self._metrics.batch_seconds.observe(_now() - begun_at)
 
-    def _reject(self, entry: Entry, exc: StoreRejected) -> None:
-        details = {"session": entry.row.session_slug, "seq": entry.row.seq, "error": str(exc)}
-        if entry.id < 0:
-            self._memory.pop(entry.id, None)
-            self._lose(1, "rejected, and not in the journal", **details)
-            return
-        self._journal.reject(entry.id, str(exc))
-        self._metrics.rejected.inc()
-        log.error("Final rejected by the database, kept aside in the journal", **details)
-
-    def _forget(self, ids: Sequence[int]) -> None:
-        for id_ in ids:
-            self._memory.pop(id_, None)
-        if journaled := [id_ for id_ in ids if id_ > 0]:
-            self._journal.remove(journaled)
-
-    def _keep_in_memory(self, row: FinalRow) -> None:
-        if len(self._memory) == self._memory_rows:
-            del self._memory[next(iter(self._memory))]
-            self._lose(1, "neither journal nor memory has room")
-        self._last_memory_id -= 1
-        self._memory[self._last_memory_id] = row
-
-    def _move_to_journal(self) -> None:
-        for id_, row in list(self._memory.items()):
-            if not self._journal.append(row):
-                return
-            del self._memory[id_]
-
-    def _lose(self, rows: int, reason: str, **details: object) -> None:
-        self._metrics.lost.inc(rows)
-        log.error("Finals lost", rows=rows, reason=reason, **details)
-
     async def _sync(self) -> None:
         while True:
             await asyncio.sleep(SYNC_EVERY_S)
+            if not self._turn.locked():
+                self._backlog.tidy()
             await self._journal.sync()
 
     async def _close(self) -> None:
         self._open = False
-        self._move_to_journal()
-        if self._memory:
-            self._lose(len(self._memory), "stopped while neither journal nor database took them")
-            self._memory.clear()
+        self._backlog.close()
         if self._journal.rows:
             log.warning("Finals stay in the journal for the next start", rows=self._journal.rows)
         await self._journal.close()

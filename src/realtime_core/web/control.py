@@ -16,10 +16,9 @@ from realtime_core.access import Gate, Identity, Role
 from realtime_core.errors import RequestError
 from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
-from realtime_core.model import SLUG
+from realtime_core.model import SLUG, SessionOptions
 from realtime_core.registry import Registry
 from realtime_core.session import Session
-from realtime_core.stages import SessionOptions
 from realtime_core.web.bearer import bearer_of
 from realtime_core.web.errors import Body, parse_body, read_body
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, assert_never
+from typing import assert_never
 
 from aiohttp import WSMessage, WSMsgType
 
 from realtime_core.access import Identity, Role
-from realtime_core.aio import TaskSet
 from realtime_core.errors import RequestError
 from realtime_core.hub import commands, wire
-from realtime_core.hub.rooms import Hub
+from realtime_core.hub.replay import Lack, Older
 from realtime_core.hub.wire import CloseCode
+from realtime_core.web.house import House, ReadMissed
 from realtime_core.web.viewer import Pace, Viewer
 
 MOST_MALFORMED = 3
@@ -27,79 +26,6 @@ CODE_BY_STATUS = {
     403: CloseCode.FORBIDDEN,
     404: CloseCode.UNKNOWN_SESSION,
 }
-
-
-class SessionControl(Protocol):
-    """What clients can do to sessions."""
-
-    async def start(
-        self, slug: str, options: Mapping[str, object]
-    ) -> tuple[Mapping[str, Any], bool]:
-        """Start a session, or find it; return what the client is told, and if it is new.
-
-        Raises:
-            RequestError: It cannot be started.
-        """
-
-    async def stop(self, slug: str) -> Mapping[str, Any]:
-        """End a session; return, when it has drained, what the client is told.
-
-        Raises:
-            RequestError: It does not run.
-        """
-
-    def report_speaker(self, slug: str, identity: str, name: str, timestamp: float | None) -> None:
-        """Note who is speaking now.
-
-        Raises:
-            RequestError: The session does not run.
-        """
-
-
-class Gate(Protocol):
-    """Decides who may do what."""
-
-    def admit(self, token: str | None, slug: str, role: Role) -> Identity:
-        """Return who the token's bearer is.
-
-        Raises:
-            RequestError: 401 without a valid token, 403 when it does not cover this.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one client may cost.
-
-    Attributes:
-        buffer_bytes: What may wait for one client before an answer does not fit.
-        subscribe_timeout_s: How long a client may stay without naming a session.
-        heartbeat_s: How often a silent client is asked whether it is still there.
-        close_timeout_s: How long a client has to read what is left and say goodbye.
-        messages_per_s, burst: How fast a client may send.
-    """
-
-    buffer_bytes: int = 262_144
-    subscribe_timeout_s: float = 10.0
-    heartbeat_s: float = 25.0
-    close_timeout_s: float = 5.0
-    messages_per_s: float = 20.0
-    burst: int = 40
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What conversations share.
-
-    Attributes:
-        undertakings: Starts and stops under way. They go on when their client leaves.
-    """
-
-    hub: Hub
-    control: SessionControl
-    gate: Gate
-    limits: Limits
-    undertakings: TaskSet
 
 
 class Conversation:
@@ -122,6 +48,7 @@ class Conversation:
         self._who: Identity | None = None
         self._malformed = 0
         self._busy = self._over = False
+        self._catching_up: asyncio.Task[None] | None = None
 
     def begin(self, query: Mapping[str, str]) -> None:
         """Subscribe, if the query string names a session."""
@@ -148,6 +75,8 @@ class Conversation:
     def end(self) -> None:
         """Count the client out. An undertaking that ends later finds nobody."""
         self._over = True
+        if self._catching_up is not None:
+            self._catching_up.cancel()
         if self.slug is not None:
             self._house.hub.leave(self.slug, self.viewer)
 
@@ -219,10 +148,43 @@ class Conversation:
         try:
             # First this: without a token nobody learns which sessions exist.
             self._who = self._house.gate.admit(self._token, slug, Role.VIEWER)
-            self._house.hub.join(slug, self.viewer, since=wanted.since, epoch=wanted.epoch)
+            self._join_or_catch_up(wanted)
             self.slug = slug
         except RequestError as error:
             self._refuse(error, CODE_BY_STATUS.get(error.status, CloseCode.BAD_REQUEST))
+
+    def _join_or_catch_up(self, wanted: commands.Subscribe) -> None:
+        slug, house = wanted.session_slug, self._house
+        lack = house.hub.lack(slug, since=wanted.since, epoch=wanted.epoch)
+        if lack is None or house.missed is None:
+            self._join(wanted)
+        else:
+            work = self._catch_up(wanted, lack, house.missed)
+            self._catching_up = house.catching_up.start(work, slug)
+
+    async def _catch_up(self, wanted: commands.Subscribe, lack: Lack, missed: ReadMissed) -> None:
+        """Join with what was missed, or else without. The client is heard meanwhile."""
+        older = None
+        try:
+            older = await missed(wanted.session_slug, lack)
+        finally:
+            if not self._over and self.viewer.closed_with is None:
+                self._join_late(wanted, older)
+
+    def _join_late(self, wanted: commands.Subscribe, older: Older | None) -> None:
+        try:
+            self._join(wanted, older)
+        except RequestError as error:  # it ended meanwhile
+            self._refuse(error, CloseCode.UNKNOWN_SESSION)
+
+    def _join(self, wanted: commands.Subscribe, older: Older | None = None) -> None:
+        self._house.hub.join(
+            wanted.session_slug,
+            self.viewer,
+            since=wanted.since,
+            epoch=wanted.epoch,
+            older=older,
+        )
 
     def _report(self, report: commands.ActiveSpeaker) -> None:
         who = self._who

@@ -10,18 +10,22 @@ from aiohttp import web
 
 from realtime_core.aio import TaskSet
 from realtime_core.errors import RequestError
+from realtime_core.hub.replay import Lack, Older
 from realtime_core.hub.rooms import Hub
 from realtime_core.hub.wire import CloseCode
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
-from realtime_core.web.conversation import Conversation, Gate, House, Limits, SessionControl
+from realtime_core.web.conversation import Conversation
+from realtime_core.web.house import Gate, House, Limits, ReadMissed, SessionControl
 from realtime_core.web.viewer import Viewer
 
-__all__ = ["Gate", "Limits", "LiveRoutes", "SessionControl"]
+__all__ = ["Gate", "Limits", "LiveRoutes", "ReadMissed", "SessionControl"]
 
 PATH = "/api/realtime/transcribe"
 
 MESSAGE_BYTES = 8192
+MOST_BUFFERED_BYTES = 64 * 1024 * 1024
+"""What may wait for all viewers together before a history from the table is not added."""
 LOST = 1006
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 STANDARD = Limits()
@@ -40,6 +44,7 @@ class LiveRoutes:
             browser sends no Origin, and this does not hold it up.
         any_origin: Whether all others may, too, when ``allowed_origins`` is empty; else
             only pages of this service and of this machine.
+        missed: Reads from the table what the hub has forgotten; None when nothing is stored.
     """
 
     def __init__(
@@ -53,8 +58,12 @@ class LiveRoutes:
         any_origin: bool = True,
         max_viewers: int = 5000,
         limits: Limits = STANDARD,
+        missed: ReadMissed | None = None,
     ) -> None:
-        self._house = House(hub, control, gate, limits, TaskSet("live"))
+        self._missed = missed
+        reading = None if missed is None else self._read_missed
+        undertakings, catching_up = TaskSet("live"), TaskSet("catch up")
+        self._house = House(hub, control, gate, limits, undertakings, reading, catching_up)
         self._metrics, self._max_viewers = metrics, max_viewers
         self._origins = frozenset(origin.lower().rstrip("/") for origin in allowed_origins)
         self._any_origin = any_origin
@@ -108,6 +117,13 @@ class LiveRoutes:
             self._one_left.clear()
             await self._one_left.wait()
         await self._house.undertakings.close()
+        await self._house.catching_up.close()
+
+    async def _read_missed(self, slug: str, lack: Lack) -> Older | None:
+        assert self._missed is not None
+        older = await self._missed(slug, lack)
+        # Viewers that do not read must not fill the memory with the table.
+        return older if self.buffered_bytes() < MOST_BUFFERED_BYTES else None
 
     def _check(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         origin = request.headers.get("Origin")

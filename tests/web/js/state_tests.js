@@ -138,7 +138,20 @@ test("a recovered resume does not restart the clock of a draft it repeats", () =
   same(state.drafts[0].changedAt, 1000);
 });
 
-test("a resume that could not recover replaces the list by the history", () => {
+test("a resume of the same run that could not recover keeps what was shown", () => {
+  const state = after(
+    ready({ history: [final("a", "One"), final("b", "Two", { seq: 2, startedAt: 3 })] }),
+    draft("c", "Thr"),
+    ready({
+      recovered: false,
+      seq: 9,
+      history: [final("b", "Two.", { seq: 8, rev: 2, startedAt: 3 }), final("d", "Four", { seq: 9, startedAt: 7 })],
+    }),
+  );
+  same([texts(state.finals), state.drafts, state.recovered], [["One", "Two.", "Four"], [], false]);
+});
+
+test("a resume in another run replaces the list by its history", () => {
   const state = after(
     ready({ history: [final("a", "One")] }),
     draft("b", "Tw"),

@@ -7,7 +7,7 @@
 
 import { keepToken, takeTokenFromAddress, token } from "./access.js";
 import { byId, say } from "./dom.js";
-import { offerDownloads } from "./downloads.js";
+import { nameRun, offerDownloads } from "./downloads.js";
 import { Follower } from "./follow.js";
 import { RealtimeTranscript } from "./realtime-transcript.js";
 import { SessionList, STATE_NAMES, isSlug } from "./session-list.js";
@@ -47,6 +47,7 @@ function showSession(sessionSlug) {
     const snapshot = client.getSnapshot();
     view.show(snapshot);
     showCondition(snapshot);
+    nameRun(sessionSlug, snapshot.epoch);
     follower.added(snapshot.finals.length - shownFinals);
     shownFinals = snapshot.finals.length;
   });

@@ -9,12 +9,28 @@ const KEPT_MS = 60_000;
 
 /** @param {string} slug */
 export function offerDownloads(slug) {
-  for (const link of byId("downloads").querySelectorAll("a")) {
-    const format = link.dataset.format ?? "txt";
-    link.href = `/api/realtime/sessions/${slug}/transcript?format=${format}`;
-    link.download = `${slug}.${format}`;
+  for (const link of links()) {
+    link.download = `${slug}.${link.dataset.format}`;
     link.addEventListener("click", (event) => saveWithToken(event, link));
   }
+  nameRun(slug, null);
+}
+
+/**
+ * Of a session that was started several times, offer the run that is shown.
+ *
+ * @param {string} slug
+ * @param {string | null} epoch null: the last one that anything is stored of
+ */
+export function nameRun(slug, epoch) {
+  const run = epoch === null ? "" : `&epoch=${encodeURIComponent(epoch)}`;
+  for (const link of links()) {
+    link.href = `/api/realtime/sessions/${slug}/transcript?format=${link.dataset.format}${run}`;
+  }
+}
+
+function links() {
+  return byId("downloads").querySelectorAll("a");
 }
 
 /**

@@ -102,14 +102,15 @@ export function similarity(one, other) {
 /** @type {(snapshot: Snapshot, message: any, now: number) => Snapshot} */
 function applyReady(snapshot, message, now) {
   const recovered = message.recovered ?? null;
-  const finals = mergeFinals(recovered ? snapshot.finals : [], validIn(message.history));
+  // Of one run all that was shown stays true, even where some of what followed is missing.
+  const sameRun = message.epoch === snapshot.epoch;
+  const finals = mergeFinals(sameRun ? snapshot.finals : [], validIn(message.history));
   // The server's open drafts are all there are: what is missing among them was finalised.
-  const shown = recovered ? snapshot.drafts : [];
+  const shown = sameRun ? snapshot.drafts : [];
   const drafts = validIn(message.drafts).reduce(
     (list, draft) => upsertDraft(list, draft, now, shown),
     /** @type {readonly Draft[]} */ ([]),
   );
-  const sameClock = message.epoch === snapshot.epoch;
   return withChanges(snapshot, {
     state: message.state,
     reason: null,
@@ -118,7 +119,7 @@ function applyReady(snapshot, message, now) {
     recovered,
     finals,
     drafts,
-    gaps: sameClock ? snapshot.gaps : [],
+    gaps: sameRun ? snapshot.gaps : [],
     error: null,
   });
 }

@@ -1,0 +1,188 @@
+"""A session over a restart of the service: what it leaves, and how it is gone on with."""
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from realtime_core.model import (
+    FinalizedBy,
+    PublishEnd,
+    SessionOptions,
+    SessionRecord,
+    SessionState,
+    Transcript,
+)
+from tests.fakes import TAG, World, heard
+from tests.test_session import DRAINING, ENDED, LIVE, RECONNECTING, play, publish, settle
+
+DRAFT = Transcript(
+    session_slug="weekly",
+    utterance_id="aaaa-00_00000004",
+    text="we should",
+    is_final=False,
+    speaker="Alice",
+    speaker_id="alice:1",
+    speaker_confidence=0.9,
+    seq=41,
+    rev=3,
+    start_s=38.0,
+    end_s=40.0,
+    received_at=0.0,
+)
+
+
+def left_behind(*, away_s: float = 20.0, **changes: object) -> SessionRecord:
+    """A live session whose process died ``away_s`` ago, 40 s after its first audio."""
+    record = SessionRecord(
+        "weekly",
+        "e1",
+        SessionOptions(languages=("de",)),
+        was_published=True,
+        zero_at=time.time() - 40.0 - away_s,
+        seq=41,
+        finals=12,
+        heard_to_s=40.0,
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+def test_it_waits_for_its_publisher_and_goes_on_with_its_numbering() -> None:
+    async def story(world: World) -> None:
+        await settle()
+        assert world.session.state is RECONNECTING
+        assert (world.session.epoch, world.session.tally.finals) == ("e1", 12)
+        publisher = await publish(world)
+        world.stt.emit(heard("hello", final=True))
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    world = play(World(record=left_behind()), story)
+    assert world.states == [LIVE, DRAINING, ENDED]
+    assert [each.seq for each in world.shown] == [42]
+    assert world.session.tally.finals == 13
+    assert world.metrics.registry.get_sample_value("transcript_promises_broken_total") is None
+
+
+def test_what_is_said_then_is_dated_by_the_wall_clock_and_the_hole_is_told() -> None:
+    async def story(world: World) -> None:
+        publisher = await publish(world)
+        world.stt.emit(heard("hello", final=True, start_s=1.0))
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    world = play(World(record=left_behind(away_s=20.0)), story)
+    (gap,) = world.gaps
+    # The audio is 100 ms long and has come at once, so it began 100 ms ago.
+    assert [gap.from_s, gap.to_s] == pytest.approx([40.0, 59.9], abs=0.05)
+    assert world.shown[0].start_s == pytest.approx(60.9, abs=0.05)
+    assert world.stored[0].started_at == pytest.approx(time.time() + 0.9, abs=0.5)
+    lost_s = world.metrics.registry.get_sample_value(
+        "audio_dropped_seconds_total", {"stage": "restart"}
+    )
+    assert lost_s == pytest.approx(19.9, abs=0.05)
+
+
+def test_a_draft_that_the_dead_process_showed_becomes_final_at_once() -> None:
+    async def story(world: World) -> None:
+        await settle()
+        (final,) = world.shown
+        assert (final.utterance_id, final.text) == (DRAFT.utterance_id, "we should")
+        assert (final.is_final, final.finalized_by) == (True, FinalizedBy.TIMEOUT)
+        assert (final.seq, final.rev, final.speaker) == (42, 4, "Alice")
+        assert [row.text for row in world.stored] == ["we should"]
+        publisher = await publish(world)
+        world.stt.emit(heard("hello", final=True))
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    world = play(World(record=left_behind(drafts=(DRAFT,))), story)
+    assert [each.seq for each in world.shown] == [42, 43]
+    assert world.records[-1].drafts == ()
+
+
+def test_a_publisher_that_stays_away_ends_it_after_the_grace_and_costs_no_speech_to_text() -> None:
+    async def story(world: World) -> None:
+        began_at = asyncio.get_running_loop().time()
+        await world.session.wait_ended()
+        assert asyncio.get_running_loop().time() - began_at == pytest.approx(35, abs=0.2)
+
+    world = play(World(record=left_behind(drafts=(DRAFT,))), story)
+    assert world.said[0] == (DRAINING, "the publisher did not come back")
+    assert world.states == [DRAINING, ENDED]
+    assert not world.decoder.entered
+    assert [row.text for row in world.stored] == ["we should"]
+
+
+def test_one_that_was_ending_ends_and_takes_no_publisher() -> None:
+    async def story(world: World) -> None:
+        await world.session.wait_ended()
+
+    world = play(World(record=left_behind(is_ending=True, drafts=(DRAFT,))), story)
+    assert world.states == [ENDED]
+    assert [row.text for row in world.stored] == ["we should"]
+
+
+def test_one_that_had_no_publisher_waits_as_before() -> None:
+    record = SessionRecord("weekly", "e1")
+
+    async def story(world: World) -> None:
+        await settle()
+        assert world.session.state is SessionState.WAITING_FOR_EGRESS
+        world.session.stop()
+
+    play(World(record=record), story)
+
+
+def test_suspending_transcribes_what_came_and_leaves_the_session_to_the_next_process() -> None:
+    async def story(world: World) -> None:
+        publisher = await publish(world, tags=15)
+        world.stt.emit(heard("so far", final=False))
+        world.stt.trailing = [heard("so far so good", final=True)]
+        world.session.suspend()
+        await world.session.wait_ended()
+        assert publisher.closed_with is PublishEnd.STOPPED
+
+    world = play(World(), story)
+    assert world.said[-1] == (DRAINING, "the service restarts")  # it does not end
+    record = world.session.record
+    assert (record.seq, record.finals, record.drafts) == (2, 1, ())
+    assert record == world.records[-1]
+    assert (record.was_published, record.is_ending) == (True, False)
+    assert record.heard_to_s == 1.5
+
+
+def test_suspending_a_session_that_waits_leaves_it_waiting() -> None:
+    async def story(world: World) -> None:
+        await settle()
+        world.session.suspend()
+
+    world = play(World(), story)
+    assert world.said == []
+    assert world.session.is_suspended
+
+
+def test_suspending_one_that_was_stopped_lets_it_end() -> None:
+    async def story(world: World) -> None:
+        await publish(world)
+        world.session.stop()
+        world.session.suspend()
+
+    world = play(World(), story)
+    assert world.states == [LIVE, DRAINING, ENDED]
+    assert not world.session.is_suspended
+    assert world.records[-1].is_ending
+
+
+def test_each_transcript_leaves_a_record_that_the_next_process_can_go_on_from() -> None:
+    async def story(world: World) -> None:
+        publisher = await publish(world)
+        world.stt.emit(heard("we", final=False))
+        world.stt.emit(heard("we should", final=False))
+        assert [draft.text for draft in world.records[-1].drafts] == ["we should"]
+        assert world.records[-1].seq == 2
+        world.stt.emit(heard("we should go", final=True))
+        assert (world.records[-1].drafts, world.records[-1].seq) == ((), 3)
+        world.session.audio(publisher, TAG)
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    record = play(World(), story).records[0]
+    assert (record.was_published, record.seq) == (True, 0)
