@@ -24,9 +24,10 @@ LAYERS: list[set[str]] = [
     {"captioner", "lifecycle"},
     {"rtmp", "decode", "stt", "transcript", "hub", "store"},
     {"processes"},
+    {"watchdog"},
     {"aio", "metrics"},
     {"logs", "access"},
-    {"model", "errors"},
+    {"model", "errors", "lines"},
 ]
 BOXES = ("rtmp", "decode", "stt", "transcript", "hub", "store")
 # What waits. Everything else in the boxes is pure, and so is what follows.
@@ -36,7 +37,17 @@ SHELLS = {
     "stt": {"api", "connection", "feed", "gladia", "recovery", "reporter", "websocket"},
     "transcript": set[str](),
     "hub": {"post", "rooms"},
-    "store": {"embedded", "folder", "journal", "journal_file", "migrate", "postgres", "writer"},
+    "store": {
+        "backlog",
+        "embedded",
+        "folder",
+        "journal",
+        "journal_file",
+        "migrate",
+        "postgres",
+        "postmaster",
+        "writer",
+    },
 }
 PURE_ELSEWHERE = ["model.py", "errors.py", "lifecycle.py", "urls.py", "web/captions.py"]
 IMPURE = {"asyncio", "socket", "time", "random", "logging", "structlog", "threading", "subprocess"}

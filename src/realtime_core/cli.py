@@ -20,6 +20,7 @@ from realtime_core.demo import run_demo
 from realtime_core.errors import ConfigurationError
 from realtime_core.replay import ReplayRequest, run_replay
 from realtime_core.settings import Settings, load
+from realtime_core.watchdog import watched_loop
 
 EXIT_CONFIGURATION = 2
 STOP_MARGIN_S = 10.0
@@ -99,7 +100,7 @@ async def _serve(settings: Settings) -> int:
     asked = asked_to_stop()
     task = asyncio.current_task()
     assert task is not None
-    async with running(settings) as service:
+    async with watched_loop(settings.loop_stall_s), running(settings) as service:
         await asked.wait()
         # The platform kills what takes longer; the journal keeps what was not written.
         deadline_s = settings.stop_grace_s + STOP_MARGIN_S

@@ -15,6 +15,8 @@ from typing import Any, Literal, cast
 
 import structlog
 
+from realtime_core.lines import QueuedLines
+
 SECRET_KEYS = re.compile(r"token|secret|password|authorization|api_?key|dsn", re.IGNORECASE)
 SECRET_TEXT = re.compile(
     r"(?P<keep>(?:token|key|secret|password)=)[^&\s\"'@]+"
@@ -41,12 +43,15 @@ def session_of_logs(slug: str) -> AbstractContextManager[None]:
 
 
 def configure(level: str, log_format: LogFormat = "auto") -> None:
-    """Send all logs of this process, third parties' included, to standard output."""
+    """Send all logs of this process, third parties' included, to standard output.
+
+    No line waits for its reader; the interpreter's end does, for a bounded time.
+    """
     as_json = log_format == "json" or (log_format == "auto" and not sys.stdout.isatty())
-    handler = logging.StreamHandler(sys.stdout)
+    handler = QueuedLines(sys.stdout.fileno())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_shared(),
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder({"component", "count"}), *_shared()],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *_rendering(as_json),
@@ -54,6 +59,7 @@ def configure(level: str, log_format: LogFormat = "auto") -> None:
         )
     )
     handler.addFilter(_is_not_a_scan)
+    handler.start()
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Its lines repeat each request and would carry query strings.
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
@@ -69,6 +75,12 @@ def configure(level: str, log_format: LogFormat = "auto") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def lines_dropped() -> int:
+    """Return how many lines of this process were not written."""
+    handlers = logging.getLogger().handlers
+    return sum(handler.dropped for handler in handlers if isinstance(handler, QueuedLines))
 
 
 def _is_not_a_scan(record: logging.LogRecord) -> bool:
