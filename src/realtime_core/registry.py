@@ -140,20 +140,27 @@ class Registry:
 
     async def watch(self) -> None:
         """Warn, for as long as it runs, of sessions in which something is missing."""
-        warned: dict[Session, float] = {}
+        warned: set[str] = set()  # by epoch
         while True:
             await asyncio.sleep(WATCH_EVERY_S)
-            now = asyncio.get_running_loop().time()
-            warned = {session: at for session, at in warned.items() if session.is_unheard(now)}
-            for session in self:
-                session.check_promises()
-                if session.is_unheard(now) and session not in warned:
-                    warned[session] = now
-                    log.warning(
-                        "No transcript although speech arrives",
-                        session=session.slug,
-                        seconds=round(session.quiet_for_s(now) or 0),
-                    )
+            warned = self._look(warned)
+
+    def _look(self, warned: set[str]) -> set[str]:
+        """Look at each session once; return those in which speech leads to nothing."""
+        now = asyncio.get_running_loop().time()
+        unheard = set()
+        for session in self:
+            session.check_promises()
+            if not session.is_unheard(now):
+                continue
+            unheard.add(session.epoch)
+            if session.epoch not in warned:
+                log.warning(
+                    "No transcript although speech arrives",
+                    session=session.slug,
+                    seconds=round(session.quiet_for_s(now) or 0),
+                )
+        return unheard
 
     def refresh_metrics(self) -> None:
         """Bring the gauges that describe sessions up to now."""

@@ -70,6 +70,10 @@ class Peer:
         """Send a FIN."""
         self._writer.close()
 
+    def half_close(self) -> None:
+        """Send a FIN, and go on listening."""
+        self._writer.write_eof()
+
     def reset(self) -> None:
         """Send a RST."""
         sock = self._writer.get_extra_info("socket")

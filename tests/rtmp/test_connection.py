@@ -5,7 +5,7 @@ from typing import Any
 
 from realtime_core.metrics import Metrics
 from realtime_core.model import PublishEnd
-from realtime_core.rtmp.connection import OUTPUT_HIGH_BYTES, Connection
+from realtime_core.rtmp.connection import OUTPUT_HIGH_BYTES, SHARE_BYTES, Connection
 from realtime_core.rtmp.limits import Limits
 from realtime_core.rtmp.reasons import CloseReason
 from realtime_core.rtmp.server import RtmpServer
@@ -39,7 +39,7 @@ class FakeTransport(asyncio.Transport):
         self.written = bytearray()
         self.unread_bytes = 0
         self.is_reading_stopped = False
-        self.is_gone = False
+        self.is_gone = self.is_paused = False
         self.deeds: list[tuple[str, float]] = []
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
@@ -60,6 +60,12 @@ class FakeTransport(asyncio.Transport):
         if self.is_gone:
             raise OSError(107, "not connected")
         self._note("eof")
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
     def abort(self) -> None:
         if not self.is_closing():
@@ -82,6 +88,9 @@ class Line:
         self.began = asyncio.get_running_loop().time()
         self.connection.data_received(START + full(4, 0, ASC) + full(4, 0, frame(9)))
 
+    def read_bytes(self) -> float:
+        return self.metrics.registry.get_sample_value("rtmp_received_bytes_total") or 0.0
+
     def closed(self, reason: CloseReason) -> float | None:
         labels = {"reason": reason.value}
         return self.metrics.registry.get_sample_value("rtmp_connections_closed_total", labels)
@@ -100,6 +109,36 @@ def test_peer_that_reads_nothing_is_given_up_in_time() -> None:
         assert line.deeds() == [("abort", 10.0)]
         assert line.closed(CloseReason.WRITE_TIMEOUT) == 1
         assert line.host.ends == [PublishEnd.LOST]
+
+    in_virtual_time(main())
+
+
+def test_a_flood_is_read_in_shares_so_that_others_have_their_turn() -> None:
+    async def main() -> None:
+        line = Line()
+        flood, before = full(4, 0, frame(372)) * 500, line.read_bytes()
+        line.connection.data_received(flood)
+        shares = [line.read_bytes() - before]
+        while line.transport.is_paused:
+            read = line.read_bytes()
+            await asyncio.sleep(0)
+            shares.append(line.read_bytes() - read)
+        assert max(shares) <= SHARE_BYTES
+        assert sum(shares) == len(flood)
+        assert len(await line.host.until_tags(502)) == 502
+
+    in_virtual_time(main())
+
+
+def test_of_a_flood_nothing_is_read_behind_the_end_of_its_publish() -> None:
+    async def main() -> None:
+        line = Line()
+        line.connection.data_received((full(4, 0, frame(372)) * 500) + FCUNPUBLISH + bytes(99_999))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not line.transport.is_paused
+        assert line.host.ends == [PublishEnd.CLEAN]
+        assert line.closed(CloseReason.UNPUBLISHED) is None  # it may still leave by itself
 
     in_virtual_time(main())
 

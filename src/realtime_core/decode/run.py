@@ -85,7 +85,8 @@ class Run:
 
     async def _write(self) -> None:
         # Drained means in the pipe; what waits before it can still be dropped.
-        self._child.stdin.transport.set_write_buffer_limits(high=0)
+        if not self._child.stdin.is_closing():  # for uvloop refuses, once it is closed
+            self._child.stdin.transport.set_write_buffer_limits(high=0)
         flv = FlvWriter()
         taking = await self._send(HEADER)
         while taking:

@@ -39,6 +39,10 @@ ENDS = {
 OUTPUT_HIGH_BYTES = 16 * 1024
 """From so much unread output on the write timer runs."""
 
+SHARE_BYTES = 8 * 1024
+"""What one connection may have read in one turn of the event loop. Who floods us fills 256 KiB
+at a time, and all others would wait for a tenth of a second."""
+
 log = get_logger("rtmp")
 
 
@@ -103,6 +107,22 @@ class Connection(asyncio.Protocol):
         """Take bytes; after our last word they are only drained."""
         if self._reason is not None:
             return
+        if len(data) <= SHARE_BYTES:
+            self._read(data)
+        else:
+            self._transport.pause_reading()
+            self._read_in_shares(memoryview(data))
+
+    def _read_in_shares(self, data: memoryview) -> None:
+        """Read our share of this turn of the loop; the rest in the next, and more after it."""
+        self._read(bytes(data[:SHARE_BYTES]))
+        rest = data[SHARE_BYTES:]
+        if rest and self._reason is None:
+            self._loop.call_soon(self._read_in_shares, rest)
+        elif not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _read(self, data: bytes) -> None:
         self._run(self._session.receive(data, self._loop.time()))
         self._owner.count(len(data), self._session.take_tally())
 
