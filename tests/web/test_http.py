@@ -14,9 +14,9 @@ from aiohttp.test_utils import TestClient, TestServer
 from realtime_core.access import Gate, TokenKeys
 from realtime_core.hub.rooms import Hub
 from realtime_core.metrics import Metrics
+from realtime_core.model import SessionOptions, SessionRecord
 from realtime_core.registry import Registry, Rules
 from realtime_core.session import Session
-from realtime_core.model import SessionOptions, SessionRecord
 from realtime_core.urls import rtmp_url, websocket_url
 from realtime_core.web.broadcast import BroadcastRoutes
 from realtime_core.web.control import Control, ControlRoutes, Urls

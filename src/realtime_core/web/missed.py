@@ -27,6 +27,7 @@ STEP = 256
 """Viewers whose positions are within so many numbers ask the same question."""
 KEEP_S = 5.0
 MOST_KEPT = 8
+COMPLAIN_EVERY_S = 1.0
 
 Key = tuple[str, str, int]
 
@@ -82,6 +83,7 @@ class Missed:
         self._metrics, self._most_rows, self._timeout_s = metrics, most_rows, timeout_s
         self._at_a_time = asyncio.Semaphore(AT_A_TIME)
         self._readings: dict[Key, _Reading] = {}
+        self._silent_until = 0.0
 
     async def read(self, slug: str, lack: Lack) -> Older | None:
         """Return what the table has of it; None when it does not say so in time."""
@@ -92,9 +94,15 @@ class Missed:
                 if reading.older is None:
                     await self._answer(slug, reading)
         except (StoreError, TimeoutError) as exc:
-            self._metrics.history_reads.labels("failed").inc()
-            log.warning("Missed finals cannot be read", session=slug, error=repr(exc))
+            self._complain(slug, exc)
         return reading.older
+
+    def _complain(self, slug: str, exc: Exception) -> None:
+        self._metrics.history_reads.labels("failed").inc()
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + COMPLAIN_EVERY_S
+            log.warning("Missed finals cannot be read", session=slug, error=repr(exc))
 
     def _reading(self, slug: str, lack: Lack) -> _Reading:
         lack = replace(lack, after=lack.after - lack.after % STEP)
