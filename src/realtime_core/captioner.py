@@ -20,6 +20,7 @@ from realtime_core.model import (
     FinalizedBy,
     FinalRow,
     SessionRecord,
+    Silence,
     SpeakerSample,
     SpeechHeard,
     Transcript,
@@ -89,6 +90,7 @@ class Captioner:
         self._timer: asyncio.TimerHandle | None = None
         self._early: deque[SpeakerSample] = deque(maxlen=EARLY_SAMPLES)
         self._time = Timekeeper(record.zero_at, record.heard_to_s)
+        self._lost_from_s: float | None = None
         self._speakers = SpeakerTimeline(lag_s=speaker_lag_s)
         self._assembler = Assembler(
             record.slug,
@@ -133,10 +135,13 @@ class Captioner:
         """Note that the session clock went on by so much decoded audio.
 
         Returns:
-            What was lost before it, when this is the first audio after a restart.
+            What was lost before it: in a restart, or on the way to here.
         """
         now = _now()
-        gap = None if self._time.has_begun else self._begin(now, seconds_of(len(pcm)))
+        if not self._time.has_begun:
+            gap = self._begin(now, seconds_of(len(pcm)))
+        else:
+            gap = self._lost_before(pcm)
         self._time.advance(now, len(pcm))
         samples = memoryview(pcm).cast("h")[::LOUD_STRIDE]
         if len(samples) and max(samples) > LOUD:
@@ -190,6 +195,17 @@ class Captioner:
             self._metrics.promises_broken.labels(kind).inc(count)
             log.error("Promise to viewers broken", kind=kind, count=count)
         self._broken = broken
+
+    def _lost_before(self, pcm: bytes) -> AudioGap | None:
+        """Return the gap that ends here; a long one comes in many pieces of silence."""
+        if isinstance(pcm, Silence):
+            if self._lost_from_s is None:
+                self._lost_from_s = self._time.position_s
+            return None
+        from_s, self._lost_from_s = self._lost_from_s, None
+        if from_s is None:
+            return None
+        return AudioGap(from_s, self._time.position_s, "the audio did not arrive")
 
     def _begin(self, now: float, length_s: float) -> AudioGap | None:
         gap = self._time.begin(time.time() - length_s)

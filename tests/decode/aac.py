@@ -34,8 +34,14 @@ class Recording:
     @property
     def tags(self) -> list[AudioTag]:
         """The configuration and the frames, on a clock that starts at 0."""
-        bodies = enumerate((self.config, *self.frames))
-        return [AudioTag(body, max(0, at - 1) * 23, is_config=at == 0) for at, body in bodies]
+        frames = enumerate(self.frames)
+        return [
+            AudioTag(self.config, 0, is_config=True),
+            *(
+                AudioTag(body, round(self.samples * at / 16), is_config=False)
+                for at, body in frames
+            ),
+        ]
 
     def cut(self, start: int, end: int) -> "Recording":
         """Some of the frames. The sound is left whole."""

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.decode.backlog import Backlog, Frame
+from realtime_core.model import Silence
 
 CONFIG = b"\xaf\x00\x12\x10"  # 44.1 kHz: 371.5 samples a frame, so places are rounded
 # Low delay at 96 and 88.2 kHz, because short frames make quick tests.
@@ -47,16 +48,28 @@ class World:
     def __init__(self, most_s: float) -> None:
         self.backlog, self.decoder = Backlog(most_s), FakeDecoder()
         self.heard = b""
+        self.silence_bytes = 0
         self.fed: list[tuple[int, float]] = []
-        self.length = 0.0
-        self.dropped_s = 0.0
+        self.config = CONFIG
+        self.time_ms = 0.0
+        self.dropped_s = self.missing_s = 0.0
         self.backlog.configure(CONFIG)
 
     def feed(self, count: int, config: bytes = CONFIG) -> None:
-        self.backlog.configure(config)
+        if config != self.config:
+            self.backlog.configure(config)
+            self.config = config
         for _ in range(count):
-            self.fed.append((len(self.fed) + 1, LENGTHS[config]))
-            self.dropped_s += self.backlog.add(body(len(self.fed)))
+            number, length = len(self.fed) + 1, LENGTHS[config]
+            loss = self.backlog.add(body(number), round(self.time_ms))
+            self.fed += [(0, loss.missing_s * 16_000), (number, length)]
+            self.time_ms += length / 16
+            self.dropped_s += loss.dropped_s
+            self.missing_s += loss.missing_s
+
+    def leave_out(self, hole_ms: int) -> None:
+        """Let the publisher drop audio that it does not send later."""
+        self.time_ms += hole_ms
 
     def take(self, count: int) -> None:
         for _ in range(count):
@@ -68,6 +81,7 @@ class World:
             assert pcm
             assert len(pcm) % 2 == 0
             self.heard += pcm
+            self.silence_bytes += len(pcm) if isinstance(pcm, Silence) else 0
 
     def die(self, *, blame_audio: bool = False) -> None:
         self.decoder = FakeDecoder()
@@ -97,6 +111,7 @@ actions = st.lists(
         st.tuples(st.just("feed"), st.integers(1, 8), st.sampled_from([SHORT, SHORTER])),
         st.tuples(st.just("take"), st.integers(1, 12)),
         st.tuples(st.just("give"), st.integers(1, 1_000)),
+        st.tuples(st.just("leave_out"), st.integers(1, 150)),
         st.tuples(st.just("die")),
     ),
     max_size=25,
@@ -127,7 +142,7 @@ def test_what_does_not_fit_becomes_silence_and_the_rest_keeps_its_place(
     assert len(heard) == len(expected)
     assert all(ours in (0, right) for ours, right in zip(heard, expected, strict=True))
     # A frame given up while a decoder had it may still have come out.
-    assert heard.count(0) <= round(world.dropped_s * 16_000)
+    assert heard.count(0) <= round((world.dropped_s + world.missing_s) * 16_000)
 
 
 def test_a_new_decoder_runs_up_with_the_frame_that_came_out_last() -> None:
@@ -137,7 +152,7 @@ def test_a_new_decoder_runs_up_with_the_frame_that_came_out_last() -> None:
     world.give(2 * 1_000)  # two frames and a bit
     world.die()
     world.take(9)
-    assert [frame.body for frame in world.decoder.taken] == [body(n) for n in (2, 3, 4, 5)]
+    assert [frame.body for frame in world.decoder.taken] == [body(2 * n - 1) for n in (2, 3, 4, 5)]
 
 
 def test_a_decoder_that_dies_twice_at_one_place_is_spared_what_is_there() -> None:
@@ -151,7 +166,7 @@ def test_a_decoder_that_dies_twice_at_one_place_is_spared_what_is_there() -> Non
     world.die(blame_audio=True)
     assert world.dropped_s == pytest.approx(0.1, abs=0.024)
     world.take(10)
-    assert [frame.body for frame in world.decoder.taken] == [body(n) for n in (2, 8, 9, 10)]
+    assert [frame.body for frame in world.decoder.taken] == [body(2 * n - 1) for n in (2, 8, 9, 10)]
 
 
 def test_a_decoder_that_was_killed_twice_at_one_place_gets_everything_again() -> None:
@@ -182,25 +197,43 @@ def test_a_frame_that_was_given_up_leaves_silence() -> None:
     world.give(1 << 20)
     world.backlog.resume()
     heard, expected = world.finish(), world.expected()
-    assert heard == [0 if number == 2 else number for number in expected]
+    assert heard == [0 if number == 3 else number for number in expected]
+
+
+def test_what_the_publisher_left_out_is_silence_that_says_so() -> None:
+    world = World(most_s=10)
+    world.feed(3)
+    world.leave_out(2_500)
+    world.feed(3)
+    assert world.missing_s == pytest.approx(2.5, abs=0.001)
+    assert world.finish() == world.expected()
+    assert world.silence_bytes == pytest.approx(2.5 * 32_000, abs=32)
+
+
+def test_a_new_configuration_takes_the_clock_as_it_stands() -> None:
+    world = World(most_s=10)
+    world.feed(3)
+    world.leave_out(2_500)
+    world.feed(3, SHORT)
+    assert world.missing_s == 0
 
 
 def test_long_silence_comes_in_pieces_of_a_second() -> None:
     backlog = Backlog(most_s=0.1)
     backlog.configure(CONFIG)
     for _ in range(200):
-        backlog.add(body(1))
+        backlog.add(body(1), 0)
     assert [len(pcm) for pcm in backlog.finish()] == [32_000] * 4 + [20_608]
 
 
 def test_frames_before_a_configuration_and_empty_ones_take_no_time() -> None:
     backlog = Backlog(most_s=10)
-    backlog.add(body(1))
+    backlog.add(body(1), 0)
     backlog.configure(CONFIG)
-    backlog.add(b"\xaf\x01")
-    backlog.add(b"")
+    backlog.add(b"\xaf\x01", 1_000)
+    backlog.add(b"", 2_000)
     assert backlog.take() is None
     with pytest.raises(ValueError, match="cut short"):
         backlog.configure(b"\xaf\x00\x12")
-    backlog.add(body(1))
+    backlog.add(body(1), 3_000)
     assert backlog.take() == Frame(CONFIG, body(1), 0, 372)

@@ -1,7 +1,7 @@
 import pytest
 
 from realtime_core.model import AudioGap, SpeechHeard, Word
-from realtime_core.transcript.timekeeper import Timekeeper
+from realtime_core.transcript.timekeeper import FRAME_S, Timekeeper
 
 SECOND = 32_000
 
@@ -54,6 +54,20 @@ def test_silence_brings_the_clock_up_to_now_once() -> None:
     time = Timekeeper()
     _ = time.begin(1000.0)
     time.advance(50.0, SECOND)
-    assert len(time.silence_due(50.5)) == SECOND // 2
+    silence = time.silence_due(50.5)
+    assert len(silence) == pytest.approx((0.5 - FRAME_S) * SECOND, abs=2)
     assert time.silence_due(50.5) == b""
-    assert time.position_s == 1.5
+    assert time.position_s == pytest.approx(1.5 - FRAME_S, abs=0.001)
+
+
+def test_a_publisher_that_returns_often_or_late_shifts_nothing() -> None:
+    time = Timekeeper()
+    _ = time.begin(1000.0)
+    frame_bytes = 2 * round(FRAME_S * 16_000)
+    time.advance(50.0, frame_bytes)
+    for away_until in (50.5, 51.0, 90.0, 91.0):
+        for tenth in range(500, round(away_until * 10)):
+            _ = time.silence_due(tenth / 10)
+        _ = time.silence_due(away_until)
+        time.advance(away_until, frame_bytes)
+        assert time.position_s == pytest.approx(away_until - 50.0 + FRAME_S, abs=0.001)

@@ -1,8 +1,9 @@
 """Which audio has not come out of the decoder yet, and where PCM belongs in time. Pure.
 
 The session clock counts PCM, so each frame gets its place on it when it is fed: the sum of
-the frames before it. PCM is put where its frame belongs. What a decoder took along when it
-died is given to the next one; what is lost for good leaves silence of the same length.
+the frames before it, and of the holes between them. PCM is put where its frame belongs. What
+a decoder took along when it died is given to the next one; what is lost for good leaves
+silence of the same length.
 
 Positions and lengths are samples at 16 kHz.
 """
@@ -12,10 +13,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from realtime_core.decode.asc import frame_duration_s
+from realtime_core.decode.holes import LEAST, PublisherClock
 from realtime_core.decode.seams import Seams
-from realtime_core.model import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ
+from realtime_core.model import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ, Silence
 
 # An audio tag's two bytes before the AAC: codec and kind.
 TAG_PREFIX_BYTES = 2
@@ -37,6 +40,18 @@ class Frame:
     @property
     def samples(self) -> int:
         return self.end - self.start
+
+
+class Loss(NamedTuple):
+    """Audio that will not be heard, in seconds.
+
+    Attributes:
+        missing_s: It never came: the publisher dropped it.
+        dropped_s: It came, and had to go.
+    """
+
+    missing_s: float = 0.0
+    dropped_s: float = 0.0
 
 
 class _Line:
@@ -80,6 +95,7 @@ class Backlog:
         self._most = round(most_s * SAMPLE_RATE_HZ)
         self._config = b""
         self._frame_length = 0.0  # not whole: 1024 samples at 44.1 kHz are 371.5 at 16 kHz
+        self._publisher = PublisherClock()
         self._fed = 0.0
         self._placed = 0
         self._waiting, self._taken = _Line(), _Line()
@@ -100,27 +116,31 @@ class Backlog:
         return self._taken.samples / SAMPLE_RATE_HZ
 
     def configure(self, body: bytes) -> None:
-        """Take the AudioSpecificConfig of the frames that follow.
+        """Take the AudioSpecificConfig of the frames that follow; a publish begins with one.
 
         Raises:
             ValueError: It is not one of AAC; the one before stays.
         """
         length_s = frame_duration_s(body[TAG_PREFIX_BYTES:])
         self._config, self._frame_length = body, length_s * SAMPLE_RATE_HZ
+        self._publisher.restart()
 
-    def add(self, body: bytes) -> float:
-        """Take a frame and return how many seconds of audio had to go for it.
+    def add(self, body: bytes, timestamp_ms: int) -> Loss:
+        """Take a frame; return what is missing before it, and what had to go for it.
 
         An empty frame, and any before the first configuration, is nothing and takes no time.
         """
         if not self._config or len(body) <= TAG_PREFIX_BYTES:
-            return 0.0
+            return Loss()
+        hole = self._publisher.hole_before(timestamp_ms, self._fed)
+        self._fed += hole
         start = round(self._fed)
         self._fed += self._frame_length
         self._waiting.append(Frame(self._config, body, start, round(self._fed)))
         # Two bounds, so that frames the decoder swallowed in silence keep no new ones out.
-        dropped = self._drop(self._waiting, lambda line: line.samples > self._most)
-        return dropped + self._drop(self._taken, lambda line: line.samples > self._most)
+        dropped_s = self._drop(self._waiting, lambda line: line.samples > self._most)
+        dropped_s += self._drop(self._taken, lambda line: line.samples > self._most)
+        return Loss(hole / SAMPLE_RATE_HZ, dropped_s)
 
     def take(self) -> Frame | None:
         """Return the next frame for the decoder, None while there is nothing."""
@@ -137,7 +157,7 @@ class Backlog:
     def receive(self, output: bytes) -> Iterator[bytes]:
         """Take the decoder's output as it comes; yield what is to be handed on.
 
-        Silence is put in where frames were lost; what came from an earlier decoder already
+        :class:`Silence` is put in where frames were lost; what came from an earlier decoder already
         is cut off. Yields whole samples.
         """
         for place, part in self._seams.place(output):
@@ -193,10 +213,12 @@ class Backlog:
             yield fresh
 
     def _silence_until(self, place: int) -> Iterator[bytes]:
+        # Less is what resamplers keep and round, and nothing was lost there.
+        fill = Silence if place - self._placed > LEAST else bytes
         while self._placed < place:
             samples = min(place - self._placed, SILENCE_AT_ONCE)
             self._advance(samples)
-            yield bytes(samples * BYTES_PER_SAMPLE)
+            yield fill(samples * BYTES_PER_SAMPLE)
 
     def _advance(self, samples: int) -> None:
         self._placed += samples

@@ -23,7 +23,9 @@ AT_ONCE = ["-f", "flv", "-probesize", "32", "-analyzeduration", "0"]
 # Frames that cannot be decoded leave a hole in the timestamps; this fills it with silence,
 # so that what follows keeps its time. 5 ms is above FLV's rounding and below the frames in use.
 # Without holes the output is the same, byte for byte. It fills nothing before the first good
-# frame of a process, nor where the form of the audio changes.
+# frame of a process, nor where the form of the audio changes: what follows bad frames there
+# comes too early by their length, and the silence for them at the end. `first_pts=0` would
+# fill it, and would put in silence as long as the meeting at each change of form in it.
 IN_TIME = f"aresample={SAMPLE_RATE_HZ}:async=1:min_hard_comp=0.005"
 # Or it would exit with an error at the end when most frames were bad.
 FORGIVING = ["-max_error_rate", "1"]

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 from structlog.stdlib import BoundLogger
 
-from realtime_core.decode.backlog import Backlog, Frame
+from realtime_core.decode.backlog import Backlog, Frame, Loss
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioTag
 
-STAGE = "decoder"
+# The gauge adds up differences over all sessions; of such fractions floats lose nothing.
+EXACT = 2**20
 
 
 class Intake:
@@ -20,9 +21,10 @@ class Intake:
     def __init__(self, metrics: Metrics, log: BoundLogger, *, queue_s: float) -> None:
         self._backlog = Backlog(queue_s)
         self._metrics, self._log = metrics, log
-        self._dropped = metrics.audio_dropped_seconds.labels(STAGE)
+        self._missing = metrics.audio_dropped_seconds.labels("publisher")
+        self._dropped = metrics.audio_dropped_seconds.labels("decoder")
         self._changed = asyncio.Event()
-        self._ended = self._refusing = False
+        self._ended = self._refusing = self._leaking = False
         self._shown_s = 0.0
 
     @property
@@ -43,7 +45,7 @@ class Intake:
         if tag.is_config:
             self._configure(tag.payload)
         else:
-            self._drop(self._backlog.add(tag.payload))
+            self._count(self._backlog.add(tag.payload, tag.timestamp_ms))
         self._show()
         self._changed.set()
 
@@ -73,7 +75,7 @@ class Intake:
 
     def restart(self, *, blame_audio: bool) -> None:
         """Prepare for a new decoder, see :meth:`Backlog.restart`."""
-        self._drop(self._backlog.restart(blame_audio=blame_audio))
+        self._dropped.inc(self._backlog.restart(blame_audio=blame_audio))
         self._show()
 
     def resume(self) -> None:
@@ -90,7 +92,7 @@ class Intake:
     def _configure(self, body: bytes) -> None:
         try:
             self._backlog.configure(body)
-            self._refusing = False
+            self._refusing = self._leaking = False
         except ValueError as exc:
             if not self._refusing:  # the first of a row is enough
                 text = body[:32].hex()
@@ -102,12 +104,15 @@ class Intake:
         self._show()
         return pcm
 
-    def _drop(self, seconds: float) -> None:
-        if seconds:
-            self._dropped.inc(seconds)
+    def _count(self, loss: Loss) -> None:
+        self._dropped.inc(loss.dropped_s)
+        self._missing.inc(loss.missing_s)
+        if loss.missing_s and not self._leaking:  # the first of a publish is enough
+            self._log.warning("Publisher left audio out", seconds=round(loss.missing_s, 3))
+            self._leaking = True
 
     def _show(self) -> None:
         """Bring the gauge, which all sessions share, up to date."""
-        queued_s = self._backlog.held_s
+        queued_s = round(self._backlog.held_s * EXACT) / EXACT
         self._metrics.decoder_queue_seconds.inc(queued_s - self._shown_s)
         self._shown_s = queued_s

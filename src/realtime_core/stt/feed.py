@@ -12,6 +12,8 @@ from realtime_core.stt.timeline import Timeline
 
 # The provider refuses messages above 1 MiB, and after a few of them the session.
 MOST_FRAME_BYTES = 256 * 1024
+# The gauge adds up differences over all sessions; of such fractions floats lose nothing.
+EXACT = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ class Feed:
 
     def _show(self) -> None:
         """Bring the gauge, which all sessions share, up to date."""
-        now_s = seconds_of(self.timeline.unacknowledged_bytes)
+        now_s = round(seconds_of(self.timeline.unacknowledged_bytes) * EXACT) / EXACT
         self._metrics.stt_unacknowledged_seconds.inc(now_s - self._shown_s)
         self._shown_s = now_s
 

@@ -20,6 +20,9 @@ from realtime_core.transcript.clock import SessionClock
 
 Placed = TypeVar("Placed", SpeechHeard, AudioGap)
 
+FRAME_S = 1024 / 44_100
+"""How long the frames of LiveKit Egress are. A frame is live at its end, when it arrives."""
+
 
 class Timekeeper:
     """Says where on the session clock things are. Loop and wall times come in as values.
@@ -39,6 +42,7 @@ class Timekeeper:
         self._origin_s = 0.0  # of what this process counts
         self._pcm_bytes = 0
         self._clock = SessionClock()
+        self._room_s = 0.0  # left for the frame that follows a silence
 
     @property
     def position_s(self) -> float:
@@ -63,14 +67,25 @@ class Timekeeper:
 
     def advance(self, now: float, pcm_bytes: int) -> None:
         """Note that so much audio is here at loop time ``now``."""
-        self._pcm_bytes += pcm_bytes
-        self._clock.audio_arrived(now, self.position_s)
+        self._room_s = 0.0
+        self._count(now, pcm_bytes)
 
     def silence_due(self, now: float) -> bytes:
-        """Return the silence that brings the clock up to now, which it counts; perhaps none."""
-        silence = bytes(int(self._clock.behind_s(now) * SAMPLE_RATE_HZ) * BYTES_PER_SAMPLE)
-        self.advance(now, len(silence))
+        """Return the silence that brings the clock up to now, which it counts; perhaps none.
+
+        It leaves room for a frame: the one that ends it began as long before it arrives.
+        Without that each return of a publisher would make all that follows a frame late.
+        """
+        due_s = self._clock.behind_s(now) + self._room_s - FRAME_S
+        silence = bytes(max(0, int(due_s * SAMPLE_RATE_HZ)) * BYTES_PER_SAMPLE)
+        if silence:
+            self._room_s = FRAME_S
+            self._count(now, len(silence))
         return silence
+
+    def _count(self, now: float, pcm_bytes: int) -> None:
+        self._pcm_bytes += pcm_bytes
+        self._clock.audio_arrived(now, self.position_s + self._room_s)
 
     def at(self, now: float) -> float:
         """Return the position that is live at loop time ``now``; 0 before the first audio."""
