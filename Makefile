@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export PYTHONASYNCIODEBUG ?=
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check chaos bench lock clean
 help:  ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -34,6 +34,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+chaos: $(READY)  ## Break the whole system at random, lose nothing; SECONDS=120 SEED=…
+	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(READY)  ## What the hot paths cost on this machine
 	PYTHONPATH=src $(BIN)/python bench/rtmp_cost.py

@@ -1,8 +1,8 @@
 """What a write to the journal costs the event loop, alone and beside everything else.
 
 Run: ``python bench/journal_append.py [FOLDER]``. A final has fourteen words with their times,
-and a session's record one draft of as many. "Beside" means that the thread does nothing else all the time; the service checkpoints once a
-second.
+and a session's record one draft of as many. "Beside" means that the thread does nothing else
+all the time; the service checkpoints once a second.
 """
 
 from __future__ import annotations

@@ -50,6 +50,8 @@ class FakeDecoder:
         self.entered = self.left = False
         self.held = 0.0  # seconds that are in it and do not come out
         self._queue: asyncio.Queue[AudioTag | Exception | None] = asyncio.Queue()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     async def __aenter__(self) -> Self:
         self.entered = True
@@ -76,8 +78,16 @@ class FakeDecoder:
     def fail(self, error: Exception) -> None:
         self._queue.put_nowait(error)
 
+    def hold(self) -> None:
+        """Give nothing out for now."""
+        self._flowing.clear()
+
+    def let_go(self) -> None:
+        self._flowing.set()
+
     async def pcm(self) -> AsyncIterator[bytes]:
         while (item := await self._queue.get()) is not None:
+            await self._flowing.wait()
             if isinstance(item, Exception):
                 raise item
             yield TAG_PCM

@@ -14,6 +14,7 @@ from realtime_core.model import (
     SessionState,
     Transcript,
 )
+from realtime_core.transcript.timekeeper import FRAME_S
 from tests.fakes import TAG, World, heard
 from tests.test_session import DRAINING, ENDED, LIVE, RECONNECTING, play, publish, settle
 
@@ -72,14 +73,34 @@ def test_what_is_said_then_is_dated_by_the_wall_clock_and_the_hole_is_told() -> 
 
     world = play(World(record=left_behind(away_s=20.0)), story)
     (gap,) = world.gaps
-    # The audio is 100 ms long and has come at once, so it began 100 ms ago.
-    assert [gap.from_s, gap.to_s] == pytest.approx([40.0, 59.9], abs=0.05)
-    assert world.shown[0].start_s == pytest.approx(60.9, abs=0.05)
-    assert world.stored[0].started_at == pytest.approx(time.time() + 0.9, abs=0.5)
+    # The audio began a frame ago.
+    assert [gap.from_s, gap.to_s] == pytest.approx([40.0, 60 - FRAME_S], abs=0.01)
+    assert world.shown[0].start_s == pytest.approx(61 - FRAME_S, abs=0.01)
+    assert world.stored[0].started_at == pytest.approx(time.time() + 1 - FRAME_S, abs=0.5)
     lost_s = world.metrics.registry.get_sample_value(
         "audio_dropped_seconds_total", {"stage": "restart"}
     )
-    assert lost_s == pytest.approx(19.9, abs=0.05)
+    assert lost_s == pytest.approx(20 - FRAME_S, abs=0.01)
+
+
+def test_a_decoder_that_is_slow_to_start_dates_nothing_late() -> None:
+    """The zero of the clock is where the first audio began, not where its PCM came."""
+
+    async def story(world: World) -> None:
+        came_at = asyncio.get_running_loop().time()
+        publisher = await publish(world, tags=0)
+        world.decoder.hold()
+        world.session.audio(publisher, TAG)
+        await asyncio.sleep(0.25)
+        world.decoder.let_go()
+        await settle()
+        assert asyncio.get_running_loop().time() - came_at == 0.25
+        zero_at = world.session.record.zero_at
+        assert zero_at is not None
+        assert time.time() - zero_at == pytest.approx(0.25 + FRAME_S, abs=0.01)
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    play(World(), story)
 
 
 def test_a_draft_that_the_dead_process_showed_becomes_final_at_once() -> None:

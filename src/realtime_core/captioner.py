@@ -24,12 +24,11 @@ from realtime_core.model import (
     SpeakerSample,
     SpeechHeard,
     Transcript,
-    seconds_of,
 )
 from realtime_core.transcript.assembler import Assembler
 from realtime_core.transcript.ledger import Ledger
 from realtime_core.transcript.speakers import SpeakerSource, SpeakerTimeline
-from realtime_core.transcript.timekeeper import Placed, Timekeeper
+from realtime_core.transcript.timekeeper import FRAME_S, Placed, Timekeeper
 
 log = get_logger("captioner")
 
@@ -90,6 +89,7 @@ class Captioner:
         self._timer: asyncio.TimerHandle | None = None
         self._early: deque[SpeakerSample] = deque(maxlen=EARLY_SAMPLES)
         self._time = Timekeeper(record.zero_at, record.heard_to_s)
+        self._first_came_at: float | None = None
         self._lost_from_s: float | None = None
         self._speakers = SpeakerTimeline(lag_s=speaker_lag_s)
         self._assembler = Assembler(
@@ -131,6 +131,14 @@ class Captioner:
             )
             self._deliver_one(final)
 
+    def audio_came(self) -> None:
+        """Note that audio came in, whose PCM follows. It is dated from here.
+
+        A decoder takes a while to start, and not always the same.
+        """
+        if self._first_came_at is None:
+            self._first_came_at = _now()
+
     def audio_arrived(self, pcm: bytes) -> AudioGap | None:
         """Note that the session clock went on by so much decoded audio.
 
@@ -138,10 +146,7 @@ class Captioner:
             What was lost before it: in a restart, or on the way to here.
         """
         now = _now()
-        if not self._time.has_begun:
-            gap = self._begin(now, seconds_of(len(pcm)))
-        else:
-            gap = self._lost_before(pcm)
+        gap = self._lost_before(pcm) if self._time.has_begun else self._begin(now)
         self._time.advance(now, len(pcm))
         samples = memoryview(pcm).cast("h")[::LOUD_STRIDE]
         if len(samples) and max(samples) > LOUD:
@@ -207,13 +212,15 @@ class Captioner:
             return None
         return AudioGap(from_s, self._time.position_s, "the audio did not arrive")
 
-    def _begin(self, now: float, length_s: float) -> AudioGap | None:
-        gap = self._time.begin(time.time() - length_s)
+    def _begin(self, now: float) -> AudioGap | None:
+        came_at = now if self._first_came_at is None else self._first_came_at
+        age_s = now - came_at + FRAME_S  # a frame comes when it is over
+        gap = self._time.begin(time.time() - age_s)
         self._record = replace(self._record, zero_at=self._time.zero_at)
         self._save(self.record)
         first_s = self._time.position_s
         for sample in self._early:
-            at_s = first_s + sample.at_s - now + length_s
+            at_s = first_s + sample.at_s - now + age_s
             self._speakers.report(replace(sample, at_s=at_s))
         self._early.clear()
         if gap is not None:

@@ -99,6 +99,7 @@ class Session:
         if self._is_silent and not tag.is_config:
             self._fill_with_silence()
             self._is_silent = False
+            self._captioner.audio_came()
         self.audio_bytes_received += len(tag.payload)
         self._decoder.feed(tag)
 

@@ -31,12 +31,14 @@ class Link:
 
     Attributes:
         loses_answer: Whether the next the server says is to be a reset instead.
+        finished: The directions that were half-closed; what still comes there goes nowhere.
     """
 
     def __init__(self, client: Streams, server: Streams) -> None:
         self.readers = {Way.TO_SERVER: client[0], Way.TO_CLIENT: server[0]}
         self.writers = {Way.TO_SERVER: server[1], Way.TO_CLIENT: client[1]}
         self.loses_answer = False
+        self.finished: set[Way] = set()
 
     def reset(self) -> None:
         """End both sides with RST; what was under way is gone."""
@@ -45,9 +47,11 @@ class Link:
 
     def half_close(self, way: Way) -> None:
         """Tell one side that the other has nothing more to say; the way back stays open."""
-        # uvloop raises for a transport that is closed, asyncio passes over it.
+        self.finished.add(way)
+        # uvloop raises for a transport that is closed, asyncio for a peer that has reset it.
         if not self.writers[way].is_closing():
-            self.writers[way].write_eof()
+            with suppress(OSError):
+                self.writers[way].write_eof()
 
 
 class Proxy:
@@ -201,6 +205,8 @@ class Proxy:
             async for piece in self._pieces(link.readers[way]):
                 if self._loses(link, way, piece) or link.writers[way].is_closing():
                     break
+                if way in link.finished:
+                    continue
                 link.writers[way].write(piece)
                 await link.writers[way].drain()
             else:

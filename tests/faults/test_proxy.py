@@ -112,6 +112,26 @@ async def test_a_half_closed_connection_still_carries_the_other_way() -> None:
         assert await client[0].read() == b"bye"
 
 
+async def test_what_is_said_in_a_direction_that_was_half_closed_goes_nowhere() -> None:
+    heard = bytearray()
+
+    async def listen_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.read())
+        writer.write(b"still here")
+        heard.extend(await reader.read())
+        writer.close()
+
+    server = await asyncio.start_server(listen_on, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, Proxy.to("127.0.0.1", port) as proxy, client_of(proxy) as client:
+        client[1].write(b"a")
+        await eventually(lambda: proxy.links)
+        proxy.half_close(Way.TO_SERVER)
+        client[1].write(b"b")
+        assert await client[0].read() == b"still here"
+    assert b"b" not in heard
+
+
 async def test_an_answer_is_lost_once_and_only_after_the_server_gave_it() -> None:
     async with echo_behind_proxy() as proxy, client_of(proxy) as first:
         await say(first, b"a")
