@@ -233,9 +233,9 @@ def _missed(service: Service) -> ReadMissed | None:
     if storage is None:
         return None
 
-    async def flush() -> bool:
+    async def flush(slug: str) -> bool:
         await storage.flush(READ_FLUSH_TIMEOUT_S)
-        return storage.writer.pending == 0
+        return storage.writer.has_stored_all(slug)
 
     def zero_at(slug: str) -> float | None:
         try:

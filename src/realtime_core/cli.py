@@ -31,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
 )
+log = logs.get_logger("cli")
 console = Console(stderr=True, highlight=False)
 
 
@@ -104,10 +105,15 @@ async def _serve(settings: Settings) -> int:
         await asked.wait()
         # The platform kills what takes longer; the journal keeps what was not written.
         deadline_s = settings.stop_grace_s + STOP_MARGIN_S
-        overdue = asyncio.get_running_loop().call_later(deadline_s, task.cancel)
+        overdue = asyncio.get_running_loop().call_later(deadline_s, _give_up, task, deadline_s)
         await service.drain()
     overdue.cancel()
     return 0
+
+
+def _give_up(task: asyncio.Task[int], deadline_s: float) -> None:
+    log.error("Not stopped in time, what still runs is cut off", seconds=deadline_s)
+    task.cancel()
 
 
 async def _ended_by_signals(main: Awaitable[int]) -> int:

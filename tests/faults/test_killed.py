@@ -177,6 +177,7 @@ async def test_a_drain_that_hangs_ends_at_the_deadline_with_what_was_seen_safe(
                 took_s = asyncio.get_running_loop().time() - asked_at
         assert served.child.returncode == 130, "it did not end by itself"
         assert took_s < DEADLINE_S + LEAVING_S
+        assert "Not stopped in time, what still runs is cut off" in said(lines, "error")
         assert "Finals stay in the journal for the next start" in said(lines, "warning")
         async with serving(emulator, dsn, tmp_path / "data", **SOON):
             await until_stored(postgres_dsn, audience.finals)

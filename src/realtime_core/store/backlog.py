@@ -30,12 +30,14 @@ class Backlog:
     Attributes:
         is_unsafe: Whether the journal refused what was last asked of it, so that finals may
             be in memory only.
+        incomplete: Slugs of sessions of which a final was refused or lost in this run.
     """
 
     def __init__(
         self, journal: Journal, metrics: Metrics, *, memory_rows: int = MEMORY_ROWS
     ) -> None:
         self.is_unsafe = False
+        self.incomplete: set[str] = set()
         self._journal, self._metrics, self._memory_rows = journal, metrics, memory_rows
         self._memory: dict[int, FinalRow] = {}  # by negative ids, oldest first
         self._last_memory_id = 0
@@ -50,7 +52,8 @@ class Backlog:
         if self._append(row, record):
             return True
         if len(self._memory) == self._memory_rows:
-            del self._memory[next(iter(self._memory))]
+            oldest = self._memory.pop(next(iter(self._memory)))
+            self.incomplete.add(oldest.session_slug)
             self.lose(1, "neither journal nor memory has room")
         self._last_memory_id -= 1
         self._memory[self._last_memory_id] = row
@@ -76,6 +79,7 @@ class Backlog:
 
     def reject(self, entry: Entry, reason: str) -> None:
         """Put a final aside that can never be stored; one in memory only is lost."""
+        self.incomplete.add(entry.row.session_slug)
         details = {"session": entry.row.session_slug, "seq": entry.row.seq, "error": reason}
         if entry.id < 0:
             self._memory.pop(entry.id, None)

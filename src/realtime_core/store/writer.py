@@ -115,6 +115,10 @@ class Writer:
             await self._tasks.close()
             await self._close()
 
+    def has_stored_all(self, slug: str) -> bool:
+        """Whether each final of a session that was accepted in this run is in the database."""
+        return not self.pending and slug not in self._backlog.incomplete
+
     def accept(self, row: FinalRow, record: SessionRecord | None = None) -> bool:
         """Take a final; never waits. What PostgreSQL refuses in text is taken out of it.
 

@@ -64,7 +64,7 @@ class Missed:
     the hub; once the hub has forgotten some of that, it is not used any more.
 
     Args:
-        flush: Writes what is accepted; returns whether all of it is in the table then.
+        flush: Writes what is accepted; returns whether all of a session is in the table then.
         zero_at: Where a session's clock is zero, in Unix seconds; None if that is not known.
         most_rows: Finals that one viewer is given.
     """
@@ -72,7 +72,7 @@ class Missed:
     def __init__(
         self,
         finals: Finals,
-        flush: Callable[[], Awaitable[bool]],
+        flush: Callable[[str], Awaitable[bool]],
         zero_at: Callable[[str], float | None],
         metrics: Metrics,
         *,
@@ -140,7 +140,7 @@ class Missed:
 
     async def _whole(self, slug: str, lack: Lack, zero_at: float) -> Older | None:
         """Return all that is lacking; None when that is not certain, or too much."""
-        if not await self._flush():
+        if not await self._flush(slug):
             return None
         older = await self._older(slug, lack, zero_at, more=1)
         return older if len(older.entries) <= self._most_rows else None
