@@ -17,6 +17,7 @@ from realtime_core.model import (
     PublishEnd,
     SessionRecord,
     SessionState,
+    Silence,
     SpeechHeard,
     SttEvent,
     Transcript,
@@ -48,8 +49,9 @@ class FakeDecoder:
 
     def __init__(self) -> None:
         self.entered = self.left = False
+        self.skipped_s = 0.0
         self.held = 0.0  # seconds that are in it and do not come out
-        self._queue: asyncio.Queue[AudioTag | Exception | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[AudioTag | Silence | Exception | None] = asyncio.Queue()
         self._flowing = asyncio.Event()
         self._flowing.set()
 
@@ -72,6 +74,13 @@ class FakeDecoder:
     def feed(self, tag: AudioTag) -> None:
         self._queue.put_nowait(tag)
 
+    def lose(self) -> None:
+        """Give out 100 ms that stand for lost audio."""
+        self._queue.put_nowait(Silence(len(TAG_PCM)))
+
+    def skip(self, seconds: float) -> None:
+        self.skipped_s += seconds
+
     def end(self) -> None:
         self._queue.put_nowait(None)
 
@@ -90,7 +99,7 @@ class FakeDecoder:
             await self._flowing.wait()
             if isinstance(item, Exception):
                 raise item
-            yield TAG_PCM
+            yield item if isinstance(item, Silence) else TAG_PCM
 
 
 class FakeStt:

@@ -267,6 +267,19 @@ def test_a_shutdown_suspends_sessions_and_lets_those_that_end_end() -> None:
     assert house.value("sessions_ended_total", outcome="ended") == 1
 
 
+def test_a_shutdown_ends_sessions_that_the_next_process_would_not_know() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("weekly")
+        publish(registry)
+        await settle()
+        await registry.drain(60)
+
+    house = House(Rules(keeps_sessions=False))
+    play(house, story)
+    assert house.worlds["weekly"].states[-1] is SessionState.ENDED
+    assert house.value("sessions_ended_total", outcome="ended") == 1
+
+
 def test_what_an_earlier_process_left_is_gone_on_with() -> None:
     live = SessionRecord("weekly", "e1", was_published=True, seq=41)
     waiting = SessionRecord("daily", "e2")

@@ -169,6 +169,30 @@ def test_silence_does_not_overtake_what_the_decoder_still_holds() -> None:
     play(World(), story)
 
 
+def test_a_publisher_that_returns_while_the_decoder_is_stuck_costs_the_clock_nothing() -> None:
+    async def story(world: World) -> None:
+        world.decoder.held = 0.5
+        first = await publish(world)
+        world.session.publish_ended(first, PublishEnd.LOST)
+        await asyncio.sleep(4)
+        second = await publish(world, number=2)
+        # What the decoder holds comes out first, then silence, then the new audio.
+        assert world.decoder.skipped_s == pytest.approx(3.5, abs=0.1)
+        world.session.publish_ended(second, PublishEnd.CLEAN)
+
+    play(World(), story)
+
+
+def test_audio_that_is_lost_at_the_end_is_told() -> None:
+    async def story(world: World) -> None:
+        publisher = await publish(world)
+        world.decoder.lose()
+        await settle()
+        world.session.publish_ended(publisher, PublishEnd.CLEAN)
+
+    assert play(World(), story).gaps == [AudioGap(0.1, 0.2, "the audio did not arrive")]
+
+
 def test_a_publisher_that_comes_as_the_idle_time_out_strikes_is_kept() -> None:
     async def story(world: World) -> None:
         loop = asyncio.get_running_loop()

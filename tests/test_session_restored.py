@@ -193,6 +193,51 @@ def test_suspending_one_that_was_stopped_lets_it_end() -> None:
     assert world.records[-1].is_ending
 
 
+def test_a_second_signal_does_not_end_what_the_first_suspended() -> None:
+    async def story(world: World) -> None:
+        await publish(world)
+        world.session.suspend()
+        world.session.suspend()
+
+    world = play(World(), story)
+    assert world.session.is_suspended
+    assert not world.records[-1].is_ending
+
+
+def test_stopping_one_that_is_being_suspended_ends_it_for_good() -> None:
+    async def story(world: World) -> None:
+        await publish(world)
+        world.session.suspend()
+        world.session.stop()
+
+    world = play(World(), story)
+    assert world.states == [LIVE, DRAINING, ENDED]
+    assert not world.session.is_suspended
+    assert world.records[-1].is_ending
+
+
+def test_a_record_saved_before_it_runs_still_owes_its_drafts() -> None:
+    assert World(record=left_behind(drafts=(DRAFT,))).session.record.drafts == (DRAFT,)
+
+
+def test_a_killed_process_leaves_no_longer_gap_than_it_must() -> None:
+    async def story(world: World) -> None:
+        publisher = await publish(world, tags=50)  # of silence
+        world.session.look()
+        assert world.records[-1].heard_to_s == 5.0
+        world.session.tally.last_speech_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(3)
+        for _ in range(30):
+            world.session.audio(publisher, TAG)
+        await settle()
+        world.session.tally.last_speech_at = asyncio.get_running_loop().time()
+        world.session.look()  # somebody spoke, and no transcript has come of it
+        assert world.records[-1].heard_to_s == 5.0
+        world.session.stop()
+
+    play(World(), story)
+
+
 def test_each_transcript_leaves_a_record_that_the_next_process_can_go_on_from() -> None:
     async def story(world: World) -> None:
         publisher = await publish(world)

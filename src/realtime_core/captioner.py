@@ -20,7 +20,6 @@ from realtime_core.model import (
     FinalizedBy,
     FinalRow,
     SessionRecord,
-    Silence,
     SpeakerSample,
     SpeechHeard,
     Transcript,
@@ -28,7 +27,7 @@ from realtime_core.model import (
 from realtime_core.transcript.assembler import Assembler
 from realtime_core.transcript.ledger import Ledger
 from realtime_core.transcript.speakers import SpeakerSource, SpeakerTimeline
-from realtime_core.transcript.timekeeper import FRAME_S, Placed, Timekeeper
+from realtime_core.transcript.timekeeper import Placed, Timekeeper
 
 log = get_logger("captioner")
 
@@ -37,6 +36,8 @@ LOUD = 600
 LOUD_STRIDE = 32
 EARLY_SAMPLES = 64
 """Speaker reports kept from before the first audio, which egress delivers seconds late."""
+TRAILING_S = 1.0
+"""Sound this long after an utterance belongs to it, or is none."""
 PROMISE_MARGIN_S = 1.0
 """How long after its time-out a draft may still be open: timers of a busy loop run late."""
 
@@ -82,15 +83,16 @@ class Captioner:
         self._record, self._save = record, save
         self._publish, self._store, self._metrics = publish, store, metrics
         self._ledger = Ledger(
-            limit_s=draft_timeout_s + PROMISE_MARGIN_S, seq=record.seq, finals=record.finals
+            limit_s=draft_timeout_s + PROMISE_MARGIN_S,
+            seq=record.seq,
+            finals=record.finals,
+            drafts=record.drafts,
         )
         self._broken: Counter[str] = Counter()
         self._sources: Counter[SpeakerSource] = Counter()
         self._timer: asyncio.TimerHandle | None = None
         self._early: deque[SpeakerSample] = deque(maxlen=EARLY_SAMPLES)
         self._time = Timekeeper(record.zero_at, record.heard_to_s)
-        self._first_came_at: float | None = None
-        self._lost_from_s: float | None = None
         self._speakers = SpeakerTimeline(lag_s=speaker_lag_s)
         self._assembler = Assembler(
             record.slug,
@@ -118,9 +120,8 @@ class Captioner:
 
     def go_on(self) -> None:
         """End the drafts that an earlier process has shown; to be called once, first."""
-        drafts = self._record.drafts
-        self._ledger.owe(drafts, _now())
-        for seq, draft in enumerate(drafts, self._record.seq + 1):
+        self._ledger.resume(_now())
+        for seq, draft in enumerate(self._record.drafts, self._record.seq + 1):
             final = replace(
                 draft,
                 is_final=True,
@@ -132,12 +133,8 @@ class Captioner:
             self._deliver_one(final)
 
     def audio_came(self) -> None:
-        """Note that audio came in, whose PCM follows. It is dated from here.
-
-        A decoder takes a while to start, and not always the same.
-        """
-        if self._first_came_at is None:
-            self._first_came_at = _now()
+        """Note that audio came in, whose PCM follows."""
+        self._time.audio_came(_now())
 
     def audio_arrived(self, pcm: bytes) -> AudioGap | None:
         """Note that the session clock went on by so much decoded audio.
@@ -145,13 +142,26 @@ class Captioner:
         Returns:
             What was lost before it: in a restart, or on the way to here.
         """
-        now = _now()
-        gap = self._lost_before(pcm) if self._time.has_begun else self._begin(now)
-        self._time.advance(now, len(pcm))
+        now, is_first = _now(), not self._time.has_begun
+        gap = self._time.arrived(now, time.time(), pcm)
+        if is_first:
+            self._first_audio(gap)
         samples = memoryview(pcm).cast("h")[::LOUD_STRIDE]
         if len(samples) and max(samples) > LOUD:
             self.tally.last_speech_at = now
         return gap
+
+    def audio_ended(self) -> AudioGap | None:
+        """Note that no more audio comes; return what was lost at its end."""
+        return self._time.ended()
+
+    def owed_s(self, held_s: float) -> float:
+        """Return how much is missing before audio that comes now.
+
+        Args:
+            held_s: What is still in the decoder.
+        """
+        return self._time.owed_s(_now(), held_s)
 
     def silence_due(self) -> bytes:
         """Return the silence that brings the session clock up to now; perhaps none.
@@ -192,6 +202,16 @@ class Captioner:
         self._record = replace(self._record, heard_to_s=heard_to_s)
         self._save(self.record)
 
+    def keep_position(self) -> None:
+        """Keep how far audio was heard, so that a killed process leaves no longer gap than it must.
+
+        What was said after the last transcript is still on its way, and not heard yet.
+        """
+        spoken_at, heard_to_s = self.tally.last_speech_at, self.record.heard_to_s
+        if spoken_at is None or self._time.at(spoken_at) <= heard_to_s + TRAILING_S:
+            self._record = replace(self._record, heard_to_s=max(heard_to_s, self._time.position_s))
+            self._save(self.record)
+
     def check_promises(self) -> None:
         """Count what was promised to viewers and not kept, and say so."""
         self._ledger.check(_now())
@@ -201,31 +221,15 @@ class Captioner:
             log.error("Promise to viewers broken", kind=kind, count=count)
         self._broken = broken
 
-    def _lost_before(self, pcm: bytes) -> AudioGap | None:
-        """Return the gap that ends here; a long one comes in many pieces of silence."""
-        if isinstance(pcm, Silence):
-            if self._lost_from_s is None:
-                self._lost_from_s = self._time.position_s
-            return None
-        from_s, self._lost_from_s = self._lost_from_s, None
-        if from_s is None:
-            return None
-        return AudioGap(from_s, self._time.position_s, "the audio did not arrive")
-
-    def _begin(self, now: float) -> AudioGap | None:
-        came_at = now if self._first_came_at is None else self._first_came_at
-        age_s = now - came_at + FRAME_S  # a frame comes when it is over
-        gap = self._time.begin(time.time() - age_s)
+    def _first_audio(self, gap: AudioGap | None) -> None:
         self._record = replace(self._record, zero_at=self._time.zero_at)
         self._save(self.record)
-        first_s = self._time.position_s
         for sample in self._early:
-            at_s = first_s + sample.at_s - now + age_s
+            at_s = self._time.position_at(sample.at_s)
             self._speakers.report(replace(sample, at_s=at_s))
         self._early.clear()
         if gap is not None:
             self._metrics.audio_dropped_seconds.labels("restart").inc(gap.to_s - gap.from_s)
-        return gap
 
     def _now_s(self) -> float:
         return self._time.at(_now())

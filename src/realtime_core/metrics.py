@@ -17,6 +17,9 @@ from prometheus_client.registry import Collector
 from realtime_core.logs import get_logger, lines_dropped
 
 SUMMARY_EVERY = 100
+# A sum whose parts come and go ends at 0 only if none is rounded: of such fractions floats
+# lose nothing.
+SHARE_STEPS = 2**20
 STT_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 BROADCAST_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 DATABASE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -56,6 +59,20 @@ class Latency:
             "minMs": round(self.least_s * 1000, 3),
             "maxMs": round(self.most_s * 1000, 3),
         }
+
+
+class Share:
+    """One session's part of a gauge that shows the sum over all of them."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._value = 0.0
+
+    def set(self, value: float) -> None:
+        """Replace the part by another."""
+        exact = round(value * SHARE_STEPS) / SHARE_STEPS
+        self._gauge.inc(exact - self._value)
+        self._value = exact
 
 
 class DroppedLines(Collector):

@@ -183,6 +183,7 @@ def make_registry(
             max_sessions=settings.max_sessions,
             auto_start=settings.auto_start,
             rtmp_key_secret=secret.get_secret_value() if secret else None,
+            keeps_sessions=storage is not None,
         ),
     )
 

@@ -36,12 +36,14 @@ class Rules:
 
     Attributes:
         rtmp_key_secret: When set, a publish has to show its key.
+        keeps_sessions: Whether the next process will know the sessions of this one.
     """
 
     max_sessions: int = 100
     auto_start: bool = False
     rtmp_key_secret: str | None = None
     stop_timeout_s: float = 30.0
+    keeps_sessions: bool = True
 
 
 @dataclass
@@ -124,11 +126,14 @@ class Registry:
     async def drain(self, timeout_s: float) -> None:
         """Suspend all sessions, in parallel, and end those that are not done in time.
 
-        Nothing can start any more.
+        Where the next process will not know them, they are stopped. Nothing can start any more.
         """
         self.is_closing = True
         for session in self:
-            session.suspend()
+            if self.rules.keeps_sessions:
+                session.suspend()
+            else:
+                session.stop()
         waits = [asyncio.ensure_future(session.wait_ended()) for session in self]
         if waits:
             _, late = await asyncio.wait(waits, timeout=timeout_s)
@@ -150,7 +155,7 @@ class Registry:
         now = asyncio.get_running_loop().time()
         unheard = set()
         for session in self:
-            session.check_promises()
+            session.look()
             if not session.is_unheard(now):
                 continue
             unheard.add(session.epoch)

@@ -97,7 +97,7 @@ class Session:
         if publisher is not self._publisher:
             return
         if self._is_silent and not tag.is_config:
-            self._fill_with_silence()
+            self._fill_until_now()
             self._is_silent = False
             self._captioner.audio_came()
         self.audio_bytes_received += len(tag.payload)
@@ -122,6 +122,9 @@ class Session:
 
     def stop(self) -> None:
         """End the session; what was said so far is still transcribed. May be called twice."""
+        if self.is_suspended:  # now it ends for good
+            self.is_suspended = False
+            self._captioner.note(was_published=self._was_published, is_ending=True)
         self._end_input(Signal.STOPPED)
 
     def suspend(self) -> None:
@@ -129,8 +132,9 @@ class Session:
 
         One that is ending already ends for good.
         """
-        self.is_suspended = allows(self.state, Signal.SUSPENDED)
-        self._end_input(Signal.SUSPENDED)
+        if allows(self.state, Signal.SUSPENDED):
+            self.is_suspended = True
+            self._end_input(Signal.SUSPENDED)
 
     async def wait_ended(self) -> None:
         """Return when the session is over."""
@@ -142,9 +146,11 @@ class Session:
             return None
         return now - max(self.tally.last_transcript_at or 0.0, self._heard_nothing_since)
 
-    def check_promises(self) -> None:
-        """Count what was promised to viewers and not kept."""
+    def look(self) -> None:
+        """Do what is due now and then: count broken promises, keep how far it has come."""
         self._captioner.check_promises()
+        if self.state is SessionState.LIVE:
+            self._captioner.keep_position()
 
     def is_unheard(self, now: float) -> bool:
         """Whether speech has been coming in for long and no transcript came of it."""
@@ -203,13 +209,17 @@ class Session:
         """Move PCM from the decoder to speech-to-text until the decoder has no more."""
         try:
             async for pcm in decoder.pcm():
-                if (gap := self._captioner.audio_arrived(pcm)) is not None:
-                    self._stages.gap(self.slug, gap)
+                self._tell(self._captioner.audio_arrived(pcm))
                 self._stt.send(pcm)
         except DecoderError as exc:
             self._fail(f"the audio cannot be decoded: {exc}")
         finally:
+            self._tell(self._captioner.audio_ended())
             self._stt.end()
+
+    def _tell(self, gap: AudioGap | None) -> None:
+        if gap is not None:
+            self._stages.gap(self.slug, gap)
 
     async def _transcribe(self) -> None:
         try:
@@ -234,12 +244,20 @@ class Session:
         ):
             self._stt.send(self._captioner.silence_due())
 
+    def _fill_until_now(self) -> None:
+        """Let no time be missing before the audio that comes now."""
+        self._fill_with_silence()
+        # Silence does not overtake what a slow decoder holds: it comes out of the decoder then.
+        owed_s = self._captioner.owed_s(self._decoder.queued_s)
+        if owed_s > EMPTY_S:
+            self._decoder.skip(owed_s)
+
     def _take(self, event: SttEvent) -> None:
         match event:
             case SpeechHeard():
                 self._captioner.hear(event)
             case AudioGap():
-                self._stages.gap(self.slug, self._captioner.placed(event))
+                self._tell(self._captioner.placed(event))
             case SttStatus():
                 self._stages.status(self.slug, self.state, event.reason)
             case SpeechBoundary():

@@ -40,6 +40,9 @@ class Decoder(Protocol):
     def feed(self, tag: AudioTag) -> None:
         """Take a tag; never waits. What does not fit becomes silence and is counted."""
 
+    def skip(self, seconds: float) -> None:
+        """Let silence of this length come out before the frame that is fed next."""
+
     def end(self) -> None:
         """Promise that no more tags come."""
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,8 @@ from contextlib import asynccontextmanager
 from realtime_core.aio import TaskSet
 
 BEATS_PER_STALL = 5
+DUMP_S = 3.0
+"""What writing the stacks may take; after that the kernel ends the process (SIGALRM)."""
 EXIT_HUNG = 1
 """What faulthandler exits with, too."""
 
@@ -31,8 +34,9 @@ EXIT_HUNG = 1
 async def watched_loop(stall_s: float) -> AsyncIterator[None]:
     """For the length of a block, end the process when the loop has not turned for ``stall_s``.
 
-    One block at a time: the timer belongs to the process. Standard error has to be a file.
+    One block at a time: the timers belong to the process. Standard error has to be a file.
     """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     _arm(stall_s)
     tasks = TaskSet("watchdog")
     _ = tasks.start(_beat(stall_s), "beat")
@@ -41,6 +45,7 @@ async def watched_loop(stall_s: float) -> AsyncIterator[None]:
     finally:
         await tasks.close()
         faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 async def _beat(stall_s: float) -> None:
@@ -49,6 +54,7 @@ async def _beat(stall_s: float) -> None:
         await asyncio.sleep(stall_s / BEATS_PER_STALL)
         # After a stop from outside we may wake before the thread does, and must not save it.
         if time.monotonic() - armed_at > stall_s:
+            faulthandler.cancel_dump_traceback_later()  # or both would write at once
             faulthandler.dump_traceback()
             os._exit(EXIT_HUNG)
         _arm(stall_s)
@@ -57,3 +63,5 @@ async def _beat(stall_s: float) -> None:
 def _arm(stall_s: float) -> None:
     """Start the time anew."""
     faulthandler.dump_traceback_later(stall_s, exit=True)
+    # The dump waits for ever when standard error is a full pipe; the signal does not.
+    signal.setitimer(signal.ITIMER_REAL, stall_s + DUMP_S)

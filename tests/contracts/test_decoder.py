@@ -7,13 +7,24 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import pytest
+from structlog.testing import capture_logs
 
 from realtime_core.decode.ffmpeg import FfmpegDecoder
 from realtime_core.decode.inprocess import InprocessDecoder
 from realtime_core.decode.locate import find
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioTag, Silence, seconds_of
-from tests.decode.aac import GARBAGE, Recording, feed, is_silent, offset, read, record, rest
+from tests.decode.aac import (
+    GARBAGE,
+    Recording,
+    feed,
+    is_silent,
+    loudest,
+    offset,
+    read,
+    record,
+    rest,
+)
 
 pytestmark = pytest.mark.ffmpeg
 
@@ -32,6 +43,7 @@ class Decoder(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
     def feed(self, tag: AudioTag) -> None: ...
+    def skip(self, seconds: float) -> None: ...
     def end(self) -> None: ...
     def pcm(self) -> AsyncIterator[bytes]: ...
 
@@ -62,6 +74,11 @@ def make(request: pytest.FixtureRequest, ffmpeg: str, metrics: Metrics) -> Make:
 @pytest.fixture(scope="module")
 def sweep(ffmpeg: str) -> Recording:
     return record(ffmpeg)
+
+
+@pytest.fixture(scope="module")
+def silence(ffmpeg: str) -> Recording:
+    return record(ffmpeg, seconds=2, volume=0)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +142,18 @@ async def test_a_publisher_that_comes_back_goes_on_in_the_same_stream(
     assert offset(pcm, sweep.sound, sweep.place(210)) == 0
 
 
+async def test_a_publisher_that_comes_back_brings_nothing_of_the_sound_before(
+    make: Make, sweep: Recording, silence: Recording
+) -> None:
+    async with make(10) as decoder:
+        feed(decoder, sweep.cut(0, 20))
+        feed(decoder, silence.cut(5, 40))
+        decoder.end()
+        pcm = await rest(decoder)
+    assert loudest(pcm, sweep.place(19), sweep.place(20)) > 10_000
+    assert loudest(pcm, sweep.place(20), sweep.place(55)) <= 1  # a resampler's last digit
+
+
 async def test_audio_that_the_publisher_left_out_is_silence_of_its_length(
     make: Make, sweep: Recording, metrics: Metrics
 ) -> None:
@@ -138,6 +167,43 @@ async def test_audio_that_the_publisher_left_out_is_silence_of_its_length(
     assert abs(offset(pcm, sweep.sound, sweep.place(210))) <= MILLISECOND
     missing_s = value(metrics, "audio_dropped_seconds_total", stage="publisher")
     assert missing_s == pytest.approx(100 * 1024 / 44_100, abs=0.001)
+
+
+async def test_what_is_skipped_is_silence_before_the_frame_that_comes_next(
+    make: Make, sweep: Recording, metrics: Metrics
+) -> None:
+    async with make(30) as decoder:
+        feed(decoder, sweep.cut(0, 200))
+        decoder.feed(sweep.tags[0])
+        decoder.skip(2)
+        assert decoder.queued_s == pytest.approx(sweep.place(200) / 16_000 + 2, abs=1e-4)
+        for tag in sweep.tags[201:]:
+            decoder.feed(tag)
+        decoder.end()
+        decoder.skip(5)
+        pieces = [pcm async for pcm in decoder.pcm()]
+    pcm, silences = b"".join(pieces), [each for each in pieces if isinstance(each, Silence)]
+    assert seconds_of(len(pcm)) == pytest.approx(WHOLE_S + 2, abs=1e-4)
+    assert seconds_of(sum(map(len, silences))) == pytest.approx(2, abs=0.001)
+    assert abs(offset(pcm, sweep.sound, sweep.place(90))) <= 1
+    assert abs(offset(pcm[2 * 32_000 :], sweep.sound, sweep.place(210))) <= MILLISECOND
+    assert value(metrics, "audio_dropped_seconds_total", stage="publisher") == 0
+
+
+async def test_a_clock_that_jumps_is_told_once_a_publish_and_shifts_nothing(
+    make: Make, sweep: Recording
+) -> None:
+    jumps_ms = [0] * 10 + [100_000] * 10 + [0] * 10
+    with capture_logs() as logs:
+        async with make(30) as decoder:
+            for _ in range(2):
+                config, *frames = sweep.tags[:31]
+                decoder.feed(config)
+                for tag, jump_ms in zip(frames, jumps_ms, strict=True):
+                    decoder.feed(replace(tag, timestamp_ms=tag.timestamp_ms + jump_ms))
+            pcm = await rest(decoder)
+    assert [line["event"] for line in logs].count("Publisher's clock jumped") == 2
+    assert len(pcm) // 2 == pytest.approx(sweep.place(60), abs=1)
 
 
 async def test_silence_in_the_place_of_audio_says_so(make: Make, sweep: Recording) -> None:
@@ -190,7 +256,9 @@ async def test_too_much_audio_leaves_silence_of_the_same_length(
 ) -> None:
     async with make(4) as decoder:
         feed(decoder, sweep)
-        assert decoder.queued_s == pytest.approx(4, abs=0.03)
+        # What had to go leaves silence, which is to come as well.
+        assert decoder.queued_s == pytest.approx(WHOLE_S, abs=1e-4)
+        assert value(metrics, "decoder_queue_seconds") == pytest.approx(4, abs=0.03)
         pcm = await rest(decoder)
     assert seconds_of(len(pcm)) == pytest.approx(WHOLE_S, abs=1e-4)
     dropped_s = value(metrics, "audio_dropped_seconds_total", stage="decoder")

@@ -53,9 +53,16 @@ class Recording:
 
 
 @cache
-def record(ffmpeg: str, *, rate: int = 44_100, channels: int = 2, seconds: int = 10) -> Recording:
+def record(
+    ffmpeg: str,
+    *,
+    rate: int = 44_100,
+    channels: int = 2,
+    seconds: int = 10,
+    volume: float = 0.5,
+) -> Recording:
     """Encode a sweep from 200 Hz upwards."""
-    sweep = f"aevalsrc='0.5*sin(2*PI*(200+40*t)*t)':s={rate}:d={seconds}"
+    sweep = f"aevalsrc='{volume}*sin(2*PI*(200+40*t)*t)':s={rate}:d={seconds}"
     flv = _ffmpeg(ffmpeg, "-f", "lavfi", "-i", sweep, "-ac", str(channels), "-c:a", "aac", "flv")
     config, *frames = _audio_bodies(flv)
     sound = _ffmpeg(ffmpeg, "-i", "pipe:0", "-ac", "1", "-ar", "16000", "s16le", given=flv)
@@ -117,6 +124,12 @@ def offset(pcm: bytes, sound: bytes, at: int, *, most: int = 40) -> int:
     best = min(range(-most, most + 1), key=lambda late: (unlike(late), abs(late)))
     assert unlike(best) < 0.05 * sum(b * b for b in theirs), "this is another sound"
     return best
+
+
+def loudest(pcm: bytes, start: int, end: int) -> int:
+    """Return the greatest amplitude from one sample to another."""
+    part = pcm[start * BYTES_PER_SAMPLE : end * BYTES_PER_SAMPLE]
+    return max(map(abs, array.array("h", part)))
 
 
 def is_silent(pcm: bytes, start: int, end: int) -> bool:

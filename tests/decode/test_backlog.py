@@ -53,6 +53,7 @@ class World:
         self.config = CONFIG
         self.time_ms = 0.0
         self.dropped_s = self.missing_s = 0.0
+        self.skipped = 0
         self.backlog.configure(CONFIG)
 
     def feed(self, count: int, config: bytes = CONFIG) -> None:
@@ -61,7 +62,7 @@ class World:
             self.config = config
         for _ in range(count):
             number, length = len(self.fed) + 1, LENGTHS[config]
-            loss = self.backlog.add(body(number), round(self.time_ms))
+            loss = self.backlog.add(body(number), round(self.time_ms), 0.0)
             self.fed += [(0, loss.missing_s * 16_000), (number, length)]
             self.time_ms += length / 16
             self.dropped_s += loss.dropped_s
@@ -70,6 +71,12 @@ class World:
     def leave_out(self, hole_ms: int) -> None:
         """Let the publisher drop audio that it does not send later."""
         self.time_ms += hole_ms
+
+    def skip(self, length_ms: int) -> None:
+        """Let silence come before the next frame."""
+        self.backlog.skip(length_ms / 1_000)
+        self.fed.append((0, length_ms * 16))
+        self.skipped += length_ms * 16
 
     def take(self, count: int) -> None:
         for _ in range(count):
@@ -112,6 +119,7 @@ actions = st.lists(
         st.tuples(st.just("take"), st.integers(1, 12)),
         st.tuples(st.just("give"), st.integers(1, 1_000)),
         st.tuples(st.just("leave_out"), st.integers(1, 150)),
+        st.tuples(st.just("skip"), st.integers(1, 150)),
         st.tuples(st.just("die")),
     ),
     max_size=25,
@@ -125,8 +133,10 @@ def test_whatever_dies_everything_comes_out_once_and_in_its_place(
     world = World(most_s=1e6)
     for step, *arguments in steps:
         getattr(world, str(step))(*arguments)
+        to_come = round(world.backlog.to_come_s * 16_000)
+        assert to_come == len(world.expected()) - len(world.heard) // 2
     assert world.finish() == world.expected()
-    assert world.backlog.held_s == 0
+    assert world.backlog.held_s == world.backlog.to_come_s == 0
     assert world.dropped_s == 0
 
 
@@ -142,7 +152,7 @@ def test_what_does_not_fit_becomes_silence_and_the_rest_keeps_its_place(
     assert len(heard) == len(expected)
     assert all(ours in (0, right) for ours, right in zip(heard, expected, strict=True))
     # A frame given up while a decoder had it may still have come out.
-    assert heard.count(0) <= round((world.dropped_s + world.missing_s) * 16_000)
+    assert heard.count(0) <= round((world.dropped_s + world.missing_s) * 16_000) + world.skipped
 
 
 def test_a_new_decoder_runs_up_with_the_frame_that_came_out_last() -> None:
@@ -210,6 +220,36 @@ def test_what_the_publisher_left_out_is_silence_that_says_so() -> None:
     assert world.silence_bytes == pytest.approx(2.5 * 32_000, abs=32)
 
 
+def test_what_is_skipped_is_silence_and_its_timestamps_are_not_counted_again() -> None:
+    world = World(most_s=10)
+    world.feed(3)
+    world.skip(2_000)
+    world.leave_out(2_000)
+    world.feed(3)
+    assert world.missing_s == 0
+    assert world.finish() == world.expected()
+    assert world.silence_bytes == 2 * 32_000
+
+
+def test_after_what_is_skipped_a_hole_is_seen_as_before() -> None:
+    world = World(most_s=10)
+    world.feed(3)
+    world.skip(2_000)
+    world.feed(3)
+    world.leave_out(500)
+    world.feed(3)
+    assert world.missing_s == pytest.approx(0.5, abs=0.001)
+    assert world.finish() == world.expected()
+
+
+def test_what_is_to_come_counts_silence_too() -> None:
+    world = World(most_s=0.1)
+    world.feed(20)
+    world.skip(1_000)
+    assert world.backlog.held_s <= 0.1
+    assert world.backlog.to_come_s == pytest.approx(20 * 1024 / 44_100 + 1, abs=0.001)
+
+
 def test_a_new_configuration_takes_the_clock_as_it_stands() -> None:
     world = World(most_s=10)
     world.feed(3)
@@ -222,18 +262,18 @@ def test_long_silence_comes_in_pieces_of_a_second() -> None:
     backlog = Backlog(most_s=0.1)
     backlog.configure(CONFIG)
     for _ in range(200):
-        backlog.add(body(1), 0)
+        backlog.add(body(1), 0, 0.0)
     assert [len(pcm) for pcm in backlog.finish()] == [32_000] * 4 + [20_608]
 
 
 def test_frames_before_a_configuration_and_empty_ones_take_no_time() -> None:
     backlog = Backlog(most_s=10)
-    backlog.add(body(1), 0)
+    backlog.add(body(1), 0, 0.0)
     backlog.configure(CONFIG)
-    backlog.add(b"\xaf\x01", 1_000)
-    backlog.add(b"", 2_000)
+    backlog.add(b"\xaf\x01", 1_000, 1.0)
+    backlog.add(b"", 2_000, 2.0)
     assert backlog.take() is None
     with pytest.raises(ValueError, match="cut short"):
         backlog.configure(b"\xaf\x00\x12")
-    backlog.add(body(1), 3_000)
+    backlog.add(body(1), 3_000, 3.0)
     assert backlog.take() == Frame(CONFIG, body(1), 0, 372)

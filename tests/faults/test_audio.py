@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from structlog.testing import capture_logs
 from realtime_core import parts
 from realtime_core.decode.ffmpeg import FfmpegDecoder
 from realtime_core.model import AudioTag
-from tests.decode.aac import GARBAGE
 from tests.e2e.conftest import MakeRiver
 from tests.e2e.river import River, Viewer, gathered
 from tests.eventually import eventually
+from tests.faults.decoders import decoders
 from tests.faults.speaking import GOODBYE
 from tests.faults.spoken import captioned, gaps, metric, received, speak, talk
 from tests.rtmp.peer import peer
@@ -27,19 +26,7 @@ from tests.rtmp.vectors import full
 pytestmark = [pytest.mark.ffmpeg, pytest.mark.postgres, pytest.mark.slow, pytest.mark.timeout(60)]
 
 SECOND = 32_000
-
-
-def decoders() -> list[psutil.Process]:
-    """The FFmpeg processes that decode, oldest first."""
-    children = psutil.Process().children(recursive=True)
-    return sorted(filter(is_decoder, children), key=lambda each: float(each.create_time()))
-
-
-def is_decoder(process: psutil.Process) -> bool:
-    try:
-        return "pipe:0" in process.cmdline()
-    except psutil.Error:
-        return False
+BRISK = ("-readrate", "2")
 
 
 def has_gone(process: psutil.Process) -> bool:
@@ -75,7 +62,7 @@ async def test_a_killed_and_a_stopped_decoder_miss_nothing_and_disturb_nobody(
             stopped.suspend()
 
         *viewers, _ = await gathered(
-            *(captioned(whole, slug, said) for slug in ("ann", "bob", "eve")), hurt()
+            *(captioned(whole, slug, said, *BRISK) for slug in ("ann", "bob", "eve")), hurt()
         )
         assert metric(whole, "ffmpeg_exits_total", outcome="crashed") == 1
         assert metric(whole, "ffmpeg_exits_total", outcome="stalled") == 1
@@ -104,31 +91,17 @@ async def test_a_decoder_that_dies_again_and_again_fails_its_session_loudly_and_
         async def doom() -> Viewer:
             await eventually(decoders)
             spared = decoders()
-            viewing = asyncio.ensure_future(published(whole, "doomed", said.tags, speed=1))
+            viewing = asyncio.ensure_future(published(whole, "doomed", said.tags, speed=2))
             await gathered(viewing, kill_all_but(*spared))
             return viewing.result()
 
         with capture_logs() as logs:
-            healthy, doomed = await gathered(captioned(whole, "healthy", said), doom())
+            healthy, doomed = await gathered(captioned(whole, "healthy", said, *BRISK), doom())
     said.assert_heard(healthy)
     assert [m["state"] for m in doomed.messages if m["type"] == "status"][-1] == "ended"
     assert "cannot be decoded" in doomed.messages[-1]["reason"]
     (failure,) = [line for line in logs if line["event"] == "Session failed"]
     assert failure["log_level"] == "error"
-
-
-async def test_frames_that_cannot_be_decoded_take_their_time_and_no_more(
-    river: MakeRiver, ffmpeg: str, tmp_path: Path
-) -> None:
-    said = await talk(ffmpeg, tmp_path / "talk.wav", 440, 550)
-    # In the pause between the tones.
-    spoilt = [
-        replace(tag, payload=GARBAGE) if 2_100 < tag.timestamp_ms < 2_600 else tag
-        for tag in said.tags
-    ]
-    async with river() as whole:
-        viewer = await published(whole, "weekly", spoilt, speed=3)
-    said.assert_heard(viewer)
 
 
 # The publisher.

@@ -10,7 +10,18 @@ from realtime_core.rtmp.limits import Limits
 from realtime_core.rtmp.reasons import CloseReason
 from realtime_core.rtmp.server import RtmpServer
 from tests.rtmp.hosts import RecordingHost
-from tests.rtmp.vectors import ASC, START, control, frame, full, u32
+from tests.rtmp.vectors import (
+    ASC,
+    CONNECT,
+    CREATE,
+    HANDSHAKE,
+    PUBLISH,
+    START,
+    control,
+    frame,
+    full,
+    u32,
+)
 from tests.virtual_time import in_virtual_time
 
 PING = control(4, b"\x00\x06" + u32(1))
@@ -139,6 +150,35 @@ def test_of_a_flood_nothing_is_read_behind_the_end_of_its_publish() -> None:
         assert not line.transport.is_paused
         assert line.host.ends == [PublishEnd.CLEAN]
         assert line.closed(CloseReason.UNPUBLISHED) is None  # it may still leave by itself
+
+    in_virtual_time(main())
+
+
+def test_a_publish_in_the_rest_of_a_flood_does_not_begin_once_the_peer_is_gone() -> None:
+    async def main() -> None:
+        host = RecordingHost()
+        connection = Connection(RtmpServer(host, Metrics(), port=0))
+        connection.connection_made(FakeTransport(connection))
+        first_share = HANDSHAKE + CONNECT + CREATE + PING * (SHARE_BYTES // len(PING))
+        connection.data_received(first_share + PUBLISH)
+        assert ("post_connect", "live") in host.calls
+        connection.connection_lost(ConnectionResetError())
+        await asyncio.sleep(1)
+        assert host.publishes == []
+
+    in_virtual_time(main())
+
+
+def test_what_is_left_of_a_flood_is_drained_once_the_server_has_hung_up() -> None:
+    async def main() -> None:
+        line = Line()
+        line.connection.data_received(full(4, 0, frame(372)) * 500)
+        assert line.transport.is_paused
+        line.host.publishes[0].close(PublishEnd.STOPPED)
+        read = line.read_bytes()
+        await asyncio.sleep(0.1)
+        assert line.read_bytes() == read
+        assert not line.transport.is_paused
 
     in_virtual_time(main())
 

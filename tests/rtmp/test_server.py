@@ -109,6 +109,24 @@ def test_a_publish_from_begin_to_clean_end(
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_of_a_peer_that_sends_much_at_once_and_leaves_nothing_is_lost(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def main() -> None:
+        async with listening() as here, peer(here.port) as one:
+            await one.publish("weekly")
+            one.play(500)  # read in shares, the end of the stream behind them
+            one.leave()
+            await here.host.until("done_publish")
+            (publish,) = here.host.publishes
+            assert len(here.host.tags[publish.id]) == 501
+            assert here.host.ends == [PublishEnd.LOST]
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_s15_the_newest_publisher_wins(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:

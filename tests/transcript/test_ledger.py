@@ -1,7 +1,7 @@
 from collections.abc import Mapping
 
 from realtime_core.model import FinalizedBy, Transcript
-from realtime_core.transcript.ledger import Broken, Ledger
+from realtime_core.transcript.ledger import MOST_FINALS, Broken, Ledger
 
 
 def shown(
@@ -91,9 +91,24 @@ def test_numbers_that_skip_or_go_back_are_told() -> None:
 
 
 def test_what_an_earlier_process_showed_is_owed_and_counted() -> None:
-    ledger = Ledger(limit_s=6, seq=7, finals=2)
-    ledger.owe([shown(7, rev=3)], 0.0)
+    ledger = Ledger(limit_s=6, seq=7, finals=2, drafts=[shown(7, rev=3)])
     assert [draft.rev for draft in ledger.open_drafts] == [3]
-    ledger.note(shown(8, rev=4, final=True), 1.0)
+    ledger.resume(100.0)
+    ledger.note(shown(8, rev=4, final=True), 101.0)
     assert (ledger.seq, ledger.finals, ledger.open_drafts) == (8, 3, ())
     assert broken(ledger) == {}
+
+
+def test_what_an_earlier_process_showed_and_nobody_ends_is_late_too() -> None:
+    ledger = Ledger(limit_s=6, seq=7, drafts=[shown(7)])
+    ledger.resume(100.0)
+    ledger.check(106.1)
+    assert broken(ledger) == {Broken.LATE: 1}
+
+
+def test_its_memory_is_bounded_and_its_count_is_not() -> None:
+    ledger = Ledger(limit_s=6)
+    for number in range(1, 3001):
+        ledger.note(shown(number, name=f"u{number}", final=True), 0.0)
+    assert ledger.finals == 3000
+    assert len(ledger._revs) == MOST_FINALS

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from realtime_core.decode.asc import frame_duration_s
-from realtime_core.decode.holes import LEAST, PublisherClock
+from realtime_core.decode.holes import LEAST_SAMPLES, PublisherClock
 from realtime_core.decode.seams import Seams
 from realtime_core.model import BYTES_PER_SAMPLE, SAMPLE_RATE_HZ, Silence
 
@@ -48,10 +48,12 @@ class Loss(NamedTuple):
     Attributes:
         missing_s: It never came: the publisher dropped it.
         dropped_s: It came, and had to go.
+        clock_jumped: The publisher's clock did, so nobody knows what is missing.
     """
 
     missing_s: float = 0.0
     dropped_s: float = 0.0
+    clock_jumped: bool = False
 
 
 class _Line:
@@ -111,6 +113,16 @@ class Backlog:
         return (self._waiting.samples + self._taken.samples - partly_out) / SAMPLE_RATE_HZ
 
     @property
+    def fed(self) -> int:
+        """How many samples what was added and skipped lasts."""
+        return round(self._fed)
+
+    @property
+    def to_come_s(self) -> float:
+        """PCM to come for what was added and skipped, silence included, in seconds."""
+        return (round(self._fed) - self._placed) / SAMPLE_RATE_HZ
+
+    @property
     def taken_s(self) -> float:
         """The frames that the decoder has been given and that are not out, in seconds."""
         return self._taken.samples / SAMPLE_RATE_HZ
@@ -125,14 +137,15 @@ class Backlog:
         self._config, self._frame_length = body, length_s * SAMPLE_RATE_HZ
         self._publisher.restart()
 
-    def add(self, body: bytes, timestamp_ms: int) -> Loss:
+    def add(self, body: bytes, timestamp_ms: int, now: float) -> Loss:
         """Take a frame; return what is missing before it, and what had to go for it.
 
         An empty frame, and any before the first configuration, is nothing and takes no time.
         """
         if not self._config or len(body) <= TAG_PREFIX_BYTES:
             return Loss()
-        hole = self._publisher.hole_before(timestamp_ms, self._fed)
+        known = self._publisher.hole_before(timestamp_ms, self._fed, now)
+        hole = known or 0
         self._fed += hole
         start = round(self._fed)
         self._fed += self._frame_length
@@ -140,7 +153,12 @@ class Backlog:
         # Two bounds, so that frames the decoder swallowed in silence keep no new ones out.
         dropped_s = self._drop(self._waiting, lambda line: line.samples > self._most)
         dropped_s += self._drop(self._taken, lambda line: line.samples > self._most)
-        return Loss(hole / SAMPLE_RATE_HZ, dropped_s)
+        return Loss(hole / SAMPLE_RATE_HZ, dropped_s, clock_jumped=known is None)
+
+    def skip(self, seconds: float) -> None:
+        """Let the frame that is added next begin so much later."""
+        self._fed += max(0.0, seconds) * SAMPLE_RATE_HZ
+        self._publisher.restart()  # what its timestamps say of this time is in it already
 
     def take(self) -> Frame | None:
         """Return the next frame for the decoder, None while there is nothing."""
@@ -214,7 +232,7 @@ class Backlog:
 
     def _silence_until(self, place: int) -> Iterator[bytes]:
         # Less is what resamplers keep and round, and nothing was lost there.
-        fill = Silence if place - self._placed > LEAST else bytes
+        fill = Silence if place - self._placed > LEAST_SAMPLES else bytes
         while self._placed < place:
             samples = min(place - self._placed, SILENCE_AT_ONCE)
             self._advance(samples)

@@ -39,7 +39,7 @@ class InprocessDecoder:
 
     @property
     def queued_s(self) -> float:
-        """Audio that was fed and has not come out, in seconds."""
+        """PCM to come for what was fed and skipped, silence included, in seconds."""
         return self._intake.queued_s
 
     async def __aenter__(self) -> Self:
@@ -63,6 +63,10 @@ class InprocessDecoder:
     def feed(self, tag: AudioTag) -> None:
         """Take a tag; never waits and never raises."""
         self._intake.feed(tag)
+
+    def skip(self, seconds: float) -> None:
+        """Let the next frame that is fed begin so much later; silence fills the time."""
+        self._intake.skip(seconds)
 
     def end(self) -> None:
         """Promise that no more tags come; :meth:`pcm` ends after the last PCM."""

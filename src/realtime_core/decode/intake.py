@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from structlog.stdlib import BoundLogger
 
 from realtime_core.decode.backlog import Backlog, Frame, Loss
-from realtime_core.metrics import Metrics
-from realtime_core.model import AudioTag
-
-# The gauge adds up differences over all sessions; of such fractions floats lose nothing.
-EXACT = 2**20
+from realtime_core.decode.splices import Splices
+from realtime_core.metrics import Metrics, Share
+from realtime_core.model import SAMPLE_RATE_HZ, AudioTag
 
 
 class Intake:
@@ -23,14 +21,17 @@ class Intake:
         self._metrics, self._log = metrics, log
         self._missing = metrics.audio_dropped_seconds.labels("publisher")
         self._dropped = metrics.audio_dropped_seconds.labels("decoder")
+        self._splices = Splices()
+        self._is_new_publish = False
         self._changed = asyncio.Event()
-        self._ended = self._refusing = self._leaking = False
-        self._shown_s = 0.0
+        self._shown = Share(metrics.decoder_queue_seconds)
+        self._ended = self._refusing = False
+        self._told_of_hole = self._told_of_jump = False
 
     @property
     def queued_s(self) -> float:
-        """Audio that was fed and has not come out."""
-        return self._backlog.held_s
+        """PCM to come for what was fed and skipped, silence included."""
+        return self._backlog.to_come_s
 
     @property
     def taken_s(self) -> float:
@@ -45,9 +46,14 @@ class Intake:
         if tag.is_config:
             self._configure(tag.payload)
         else:
-            self._count(self._backlog.add(tag.payload, tag.timestamp_ms))
+            self._add(tag)
         self._show()
         self._changed.set()
+
+    def skip(self, seconds: float) -> None:
+        """Let the frame that is fed next begin so much later. After :meth:`end` it is ignored."""
+        if not self._ended:
+            self._backlog.skip(seconds)
 
     def end(self) -> None:
         """Promise that no more tags come."""
@@ -66,12 +72,12 @@ class Intake:
     def receive(self, pcm: bytes) -> Iterator[bytes]:
         """Take what came out of the decoder; yield what is to be handed on, in its place."""
         for part in self._backlog.receive(pcm):
-            yield self._handed_on(part)
+            yield self._handed_on(self._splices.mute(part))
 
     def finish(self) -> Iterator[bytes]:
         """Yield silence for what never came out."""
         for part in self._backlog.finish():
-            yield self._handed_on(part)
+            yield self._handed_on(self._splices.mute(part))
 
     def restart(self, *, blame_audio: bool) -> None:
         """Prepare for a new decoder, see :meth:`Backlog.restart`."""
@@ -86,18 +92,28 @@ class Intake:
     def close(self) -> None:
         """Take no more, and leave the gauge."""
         self.end()
-        self._metrics.decoder_queue_seconds.dec(self._shown_s)
-        self._shown_s = 0.0
+        self._shown.set(0.0)
 
     def _configure(self, body: bytes) -> None:
         try:
             self._backlog.configure(body)
-            self._refusing = self._leaking = False
+            self._is_new_publish = True
+            self._refusing = self._told_of_hole = self._told_of_jump = False
         except ValueError as exc:
             if not self._refusing:  # the first of a row is enough
                 text = body[:32].hex()
                 self._log.warning("Audio configuration refused", error=str(exc), config=text)
             self._refusing = True
+
+    def _add(self, tag: AudioTag) -> None:
+        now, before = asyncio.get_running_loop().time(), self._backlog.fed
+        loss = self._backlog.add(tag.payload, tag.timestamp_ms, now)
+        self._count(loss)
+        if self._is_new_publish and self._backlog.fed > before:
+            self._is_new_publish = False
+            if before:
+                start = before + round(loss.missing_s * SAMPLE_RATE_HZ)
+                self._splices.mark(start, self._backlog.fed)
 
     def _handed_on(self, pcm: bytes) -> bytes:
         self._metrics.audio_decoded_bytes.inc(len(pcm))
@@ -107,12 +123,13 @@ class Intake:
     def _count(self, loss: Loss) -> None:
         self._dropped.inc(loss.dropped_s)
         self._missing.inc(loss.missing_s)
-        if loss.missing_s and not self._leaking:  # the first of a publish is enough
+        # The first of a publish is enough, of either.
+        if loss.missing_s and not self._told_of_hole:
             self._log.warning("Publisher left audio out", seconds=round(loss.missing_s, 3))
-            self._leaking = True
+            self._told_of_hole = True
+        if loss.clock_jumped and not self._told_of_jump:
+            self._log.warning("Publisher's clock jumped")
+            self._told_of_jump = True
 
     def _show(self) -> None:
-        """Bring the gauge, which all sessions share, up to date."""
-        queued_s = round(self._backlog.held_s * EXACT) / EXACT
-        self._metrics.decoder_queue_seconds.inc(queued_s - self._shown_s)
-        self._shown_s = queued_s
+        self._shown.set(self._backlog.held_s)

@@ -115,7 +115,8 @@ class Connection(asyncio.Protocol):
 
     def _read_in_shares(self, data: memoryview) -> None:
         """Read our share of this turn of the loop; the rest in the next, and more after it."""
-        self._read(bytes(data[:SHARE_BYTES]))
+        if self._reason is None:  # it may have ended since the share before
+            self._read(bytes(data[:SHARE_BYTES]))
         rest = data[SHARE_BYTES:]
         if rest and self._reason is None:
             self._loop.call_soon(self._read_in_shares, rest)

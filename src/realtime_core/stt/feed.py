@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from realtime_core.metrics import Metrics
+from realtime_core.metrics import Metrics, Share
 from realtime_core.model import BYTES_PER_SAMPLE, AudioGap, seconds_of
 from realtime_core.stt.timeline import Timeline
 
 # The provider refuses messages above 1 MiB, and after a few of them the session.
 MOST_FRAME_BYTES = 256 * 1024
-# The gauge adds up differences over all sessions; of such fractions floats lose nothing.
-EXACT = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Feed:
         self._metrics = metrics
         self._chunk_bytes = max(chunk_bytes, BYTES_PER_SAMPLE)
         self._changed = asyncio.Event()
-        self._shown_s = 0.0
+        self._shown = Share(metrics.stt_unacknowledged_seconds)
 
     @property
     def has_audio(self) -> bool:
@@ -127,10 +125,7 @@ class Feed:
         self._show()
 
     def _show(self) -> None:
-        """Bring the gauge, which all sessions share, up to date."""
-        now_s = round(seconds_of(self.timeline.unacknowledged_bytes) * EXACT) / EXACT
-        self._metrics.stt_unacknowledged_seconds.inc(now_s - self._shown_s)
-        self._shown_s = now_s
+        self._shown.set(seconds_of(self.timeline.unacknowledged_bytes))
 
     @property
     def _least_bytes(self) -> int:

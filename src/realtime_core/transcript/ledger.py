@@ -13,6 +13,9 @@ from enum import Enum
 
 from realtime_core.model import Transcript
 
+MOST_FINALS = 1024
+"""Finals whose ``rev`` is remembered; the assembler does not go further back."""
+
 
 class Broken(Enum):
     """How the promise can be broken, as the metric says it."""
@@ -30,35 +33,38 @@ class Ledger:
         limit_s: How long a draft may stay as it is.
         seq: The number that was given last.
         finals: How many utterances had a final before.
+        drafts: What an earlier process has shown; their time begins with :meth:`resume`.
 
     Attributes:
+        finals: Utterances that have a final; one that was replaced counts once.
         heard_to_s: Where on the session clock the last speech that was shown ends.
         broken: How often the promise was broken, by how.
     """
 
-    def __init__(self, *, limit_s: float, seq: int = 0, finals: int = 0) -> None:
-        self.seq, self.heard_to_s = seq, 0.0
+    def __init__(
+        self,
+        *,
+        limit_s: float,
+        seq: int = 0,
+        finals: int = 0,
+        drafts: Iterable[Transcript] = (),
+    ) -> None:
+        self.seq, self.finals, self.heard_to_s = seq, finals, 0.0
         self.broken: Counter[Broken] = Counter()
-        self._limit_s, self._earlier_finals = limit_s, finals
-        self._revs: dict[str, int] = {}  # of what is final
-        self._open: dict[str, Transcript] = {}
+        self._limit_s = limit_s
+        self._revs: dict[str, int] = {}  # of what is final, oldest first
+        self._open = {draft.utterance_id: draft for draft in drafts}
         self._changed_at: dict[str, float] = {}
         self._late: set[str] = set()
-
-    @property
-    def finals(self) -> int:
-        """Utterances that have a final; one that was replaced counts once."""
-        return self._earlier_finals + len(self._revs)
 
     @property
     def open_drafts(self) -> tuple[Transcript, ...]:
         """The last snapshot of each draft that has no final yet."""
         return tuple(self._open.values())
 
-    def owe(self, drafts: Iterable[Transcript], now: float) -> None:
-        """Note drafts that an earlier process has shown."""
-        for draft in drafts:
-            self._open[draft.utterance_id], self._changed_at[draft.utterance_id] = draft, now
+    def resume(self, now: float) -> None:
+        """Give the drafts of an earlier process their time from now on."""
+        self._changed_at = dict.fromkeys(self._open, now)
 
     def note(self, transcript: Transcript, now: float) -> None:
         """Note a transcript that is about to be shown at loop time ``now``."""
@@ -91,7 +97,10 @@ class Ledger:
         self._changed_at.clear()
 
     def _end(self, name: str, rev: int) -> None:
+        self.finals += name not in self._revs
         self._revs[name] = rev
+        if len(self._revs) > MOST_FINALS:
+            del self._revs[next(iter(self._revs))]
         self._open.pop(name, None)
         self._changed_at.pop(name, None)
         self._late.discard(name)

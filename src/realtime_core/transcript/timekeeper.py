@@ -13,6 +13,7 @@ from realtime_core.model import (
     BYTES_PER_SAMPLE,
     SAMPLE_RATE_HZ,
     AudioGap,
+    Silence,
     SpeechHeard,
     seconds_of,
 )
@@ -43,19 +44,53 @@ class Timekeeper:
         self._pcm_bytes = 0
         self._clock = SessionClock()
         self._room_s = 0.0  # left for the frame that follows a silence
+        self._first_came_at: float | None = None
+        self._lost: tuple[float, float] | None = None
 
     @property
     def position_s(self) -> float:
         """How far the clock has come."""
         return self._origin_s + seconds_of(self._pcm_bytes)
 
-    def begin(self, began_at: float) -> AudioGap | None:
-        """Note that this process's first audio began at Unix time ``began_at``.
+    def audio_came(self, now: float) -> None:
+        """Note that audio came in, whose PCM follows. The first is dated from here.
+
+        A decoder takes a while to start, and not always the same.
+        """
+        if self._first_came_at is None:
+            self._first_came_at = now
+
+    def arrived(self, now: float, wall: float, pcm: bytes) -> AudioGap | None:
+        """Note that decoded audio is here at loop time ``now`` and Unix time ``wall``.
 
         Returns:
-            What was lost since the earlier process, if there was one.
+            What was lost before it: in a restart, or on the way to here.
         """
+        gap = None if self.has_begun else self._begin(now, wall)
+        if isinstance(pcm, Silence):
+            from_s = self._lost[0] if self._lost else self.position_s
+            self._lost = from_s, self.position_s + seconds_of(len(pcm))
+        else:
+            gap = gap or self.ended()
+        self._room_s = 0.0
+        self._count(now, len(pcm))
+        return gap
+
+    def ended(self) -> AudioGap | None:
+        """Return what was lost last and is not told yet; a long loss comes in many pieces."""
+        lost, self._lost = self._lost, None
+        return None if lost is None else AudioGap(*lost, "the audio did not arrive")
+
+    def position_at(self, now: float) -> float:
+        """Return where loop time ``now`` lies by the first audio, perhaps before it."""
+        began_at = now if self._first_came_at is None else self._first_came_at - FRAME_S
+        return self._origin_s + now - began_at
+
+    def _begin(self, now: float, wall: float) -> AudioGap | None:
+        """Date this process's first audio; return what was lost since the earlier process."""
         self.has_begun = True
+        self.audio_came(now)
+        began_at = wall - self.position_at(now)  # the origin is still 0
         if self.zero_at is None:
             # Fixed once, so that a correction of the wall clock cannot reorder captions.
             self.zero_at = began_at
@@ -64,11 +99,6 @@ class Timekeeper:
         if self._origin_s == self._heard_to_s:
             return None
         return AudioGap(self._heard_to_s, self._origin_s, "the service was restarted")
-
-    def advance(self, now: float, pcm_bytes: int) -> None:
-        """Note that so much audio is here at loop time ``now``."""
-        self._room_s = 0.0
-        self._count(now, pcm_bytes)
 
     def silence_due(self, now: float) -> bytes:
         """Return the silence that brings the clock up to now, which it counts; perhaps none.
@@ -82,6 +112,10 @@ class Timekeeper:
             self._room_s = FRAME_S
             self._count(now, len(silence))
         return silence
+
+    def owed_s(self, now: float, held_s: float) -> float:
+        """Return how much is missing before audio that comes now, behind what a decoder holds."""
+        return max(0.0, self._clock.behind_s(now) + self._room_s - held_s - FRAME_S)
 
     def _count(self, now: float, pcm_bytes: int) -> None:
         self._pcm_bytes += pcm_bytes
