@@ -43,6 +43,7 @@ SHELLS = {
         "folder",
         "journal",
         "journal_file",
+        "marker",
         "migrate",
         "postgres",
         "postmaster",

@@ -7,25 +7,28 @@ the reverse.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 from aiohttp import web
 
 from realtime_core.access import Gate
-from realtime_core.aio import TaskSet, persevere
-from realtime_core.errors import RequestError, may_retry
+from realtime_core.aio import TaskSet, backoff, persevere
+from realtime_core.errors import RequestError, StoreUnavailable, may_retry
 from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
+from realtime_core.model import SessionRecord
 from realtime_core.parts import (
     Storage,
     addresses,
     decoder_factory,
     make_registry,
     make_stages,
+    make_urls,
     open_storage,
     outlets,
     token_keys,
@@ -33,9 +36,11 @@ from realtime_core.parts import (
 from realtime_core.registry import Registry
 from realtime_core.rtmp.server import RtmpServer
 from realtime_core.settings import Settings
-from realtime_core.urls import WILDCARDS, reachable, rtmp_url, websocket_url
+from realtime_core.store.journal import Journal
+from realtime_core.store.postgres import PostgresStore
+from realtime_core.urls import WILDCARDS, reachable
 from realtime_core.web.broadcast import BroadcastRoutes
-from realtime_core.web.control import Control, ControlRoutes, Urls
+from realtime_core.web.control import Control, ControlRoutes
 from realtime_core.web.health import HealthRoutes
 from realtime_core.web.live import LiveRoutes, ReadMissed
 from realtime_core.web.missed import Missed
@@ -45,6 +50,9 @@ from realtime_core.web.routes import Routes, application
 from realtime_core.web.stored import StoredRoutes
 
 LAG_EVERY_S = 0.5
+LOOK_EVERY_S = 1.0
+ASK_EVERY_S = 10.0
+"""How often a database that is away is asked again; each time the log says so."""
 FLUSH_TIMEOUT_S = 5.0
 READ_FLUSH_TIMEOUT_S = 1.0
 WEB_CLOSE_S = 2.0
@@ -95,7 +103,7 @@ class Service:
         if storage.table.is_away or (storage.is_behind and not is_unsafe):
             reasons.append("the database does not answer; finals wait in the journal")
         if is_unsafe:
-            reasons.append("the journal refuses finals; they are in memory until they are stored")
+            reasons.append("the journal refuses writes; what it lacks is in memory only")
         return reasons
 
     async def drain(self) -> None:
@@ -103,13 +111,14 @@ class Service:
 
         Nothing new starts. What cannot be stored in time stays in the journal.
         """
-        self.is_draining = True
+        self.is_draining = self.hub.is_closing = True
         log.info("Stopping", sessions=len(self.registry))
         await self.rtmp.stop_listening()
         await self.registry.drain(self.settings.stop_grace_s)
         await self.posting.aclose()
         async with asyncio.TaskGroup() as closing:
-            if self.storage is not None:
+            # Publishers wait only so long for the next process, which stores it just as well.
+            if self.storage is not None and not self.storage.table.is_away:
                 closing.create_task(self.storage.writer.flush(FLUSH_TIMEOUT_S))
             if self.live is not None:
                 closing.create_task(self.live.close())
@@ -138,6 +147,8 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
         metrics,
         viewer_buffer_bytes=settings.viewer_buffer_bytes,
         history_size=settings.history_size,
+        posts_are_ours=settings.realtime_broadcast_mode == "http"
+        and settings.realtime_broadcast_url is None,
     )
     ways = outlets(settings, metrics, http, hub, storage)
     posting = await stack.enter_async_context(AsyncExitStack())
@@ -147,7 +158,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
     registry = make_registry(settings, metrics, hub, stages, storage)
     stack.push_async_callback(registry.drain, 0)
     if storage is not None:
-        registry.restore(await storage.journal.records())
+        registry.restore(await _left_over(storage.journal))
     rtmp = await stack.enter_async_context(_rtmp_server(settings, metrics, registry))
     service = Service(settings, metrics, hub, storage, registry, rtmp, posting)
     service.port = await _open_web(service, stack)
@@ -156,8 +167,18 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
     _ = tasks.start(registry.watch(), "watch")
     _ = tasks.start(_measure_lag(metrics), "lag")
     if storage is not None:
-        _ = tasks.start(_reach_database(storage), "database")
+        _ = tasks.start(_reach_database(storage.table), "database")
     return service
+
+
+async def _left_over(journal: Journal) -> list[SessionRecord]:
+    """Return the sessions that an earlier process left; none if the journal cannot be read."""
+    try:
+        return await journal.records()
+    except StoreUnavailable as exc:
+        # Starting all the same: the next try would fail as well, and new sessions can run.
+        log.error("Sessions cannot be restored", error=str(exc))  # noqa: TRY400
+        return []
 
 
 def _rtmp_server(settings: Settings, metrics: Metrics, registry: Registry) -> RtmpServer:
@@ -192,7 +213,9 @@ async def _open_web(service: Service, stack: AsyncExitStack) -> int:
 async def _web_parts(service: Service) -> list[Routes]:
     settings, storage = service.settings, service.storage
     gate = Gate(token_keys(settings))
-    control = Control(service.registry, service.hub, _urls(service))
+    control = Control(
+        service.registry, service.hub, make_urls(service.settings, service.rtmp_port, service.url)
+    )
     secret, token = settings.internal_secret, settings.metrics_token
     service.live = LiveRoutes(
         service.hub,
@@ -233,9 +256,9 @@ def _missed(service: Service) -> ReadMissed | None:
     if storage is None:
         return None
 
-    async def flush(slug: str) -> bool:
+    async def flush(epoch: str) -> bool:
         await storage.flush(READ_FLUSH_TIMEOUT_S)
-        return storage.writer.has_stored_all(slug)
+        return storage.writer.has_stored_all(epoch)
 
     def zero_at(slug: str) -> float | None:
         try:
@@ -246,34 +269,26 @@ def _missed(service: Service) -> ReadMissed | None:
     return Missed(storage.table, flush, zero_at, service.metrics).read
 
 
-def _urls(service: Service) -> Urls:
-    settings = service.settings
-    secret = settings.rtmp_key_secret
+async def _reach_database(table: PostgresStore) -> None:
+    """Ask the database now, so that an operator sees at start whether it answers.
 
-    def rtmp(slug: str) -> str:
-        return rtmp_url(
-            settings.rtmp_host or settings.railway_tcp_proxy_domain or settings.host,
-            settings.rtmp_external_port or settings.railway_tcp_proxy_port or service.rtmp_port,
-            slug,
-            secret.get_secret_value() if secret else None,
-        )
-
-    def websocket(slug: str) -> str:
-        domain = settings.railway_public_domain
-        base = settings.public_url or (f"https://{domain}" if domain else service.url)
-        return websocket_url(base, slug)
-
-    return Urls(rtmp, websocket)
-
-
-async def _reach_database(storage: Storage) -> None:
-    """Make the table now, so that an operator sees at start whether the database answers."""
+    And as long as it does not: on a quiet service nobody else would find out that it is back.
+    """
 
     async def reach() -> bool:
-        await storage.table.migrate()
+        await table.ping()
         return True
 
-    await persevere(reach, may_retry=may_retry, what="reach the database")
+    persist = partial(persevere, may_retry=may_retry, delays=_pauses, what="reach the database")
+    await persist(reach)
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        if table.is_away:
+            await persist(reach)
+
+
+def _pauses() -> Iterator[float]:
+    return backoff(1.0, most_s=ASK_EVERY_S)
 
 
 async def _measure_lag(metrics: Metrics) -> None:

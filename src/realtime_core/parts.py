@@ -30,7 +30,8 @@ from realtime_core.store.postgres import PostgresStore
 from realtime_core.store.writer import Writer
 from realtime_core.stt.config import GladiaConfig
 from realtime_core.stt.gladia import GladiaBridge
-from realtime_core.urls import WEBSOCKET_PATH, WILDCARDS, reachable
+from realtime_core.urls import WEBSOCKET_PATH, WILDCARDS, reachable, rtmp_url, websocket_url
+from realtime_core.web.control import Urls
 
 BEHIND_AFTER_S = 15.0
 SETTLE_TIMEOUT_S = 2.0
@@ -245,6 +246,31 @@ def _gladia_config(settings: Settings, options: SessionOptions) -> GladiaConfig:
         speech_threshold=settings.gladia_speech_threshold,
         audio_enhancer=settings.gladia_audio_enhancer,
     )
+
+
+def make_urls(settings: Settings, rtmp_port: int, own_url: str) -> Urls:
+    """Return what makes the URLs of sessions.
+
+    Args:
+        rtmp_port: Where RTMP listens; differs from the setting when that was 0.
+        own_url: Where this machine reaches the service.
+    """
+    secret = settings.rtmp_key_secret
+
+    def rtmp(slug: str) -> str:
+        return rtmp_url(
+            settings.rtmp_host or settings.railway_tcp_proxy_domain or settings.host,
+            settings.rtmp_external_port or settings.railway_tcp_proxy_port or rtmp_port,
+            slug,
+            secret.get_secret_value() if secret else None,
+        )
+
+    def websocket(slug: str) -> str:
+        domain = settings.railway_public_domain
+        base = settings.public_url or (f"https://{domain}" if domain else own_url)
+        return websocket_url(base, slug)
+
+    return Urls(rtmp, websocket)
 
 
 def token_keys(settings: Settings) -> TokenKeys | None:

@@ -261,6 +261,23 @@ async def test_nobody_listens_to_what_is_not_open(hub: Hub) -> None:
     assert hub.viewers("unknown") == 0
 
 
+async def test_what_we_post_to_ourselves_is_in_our_table(metrics: Metrics) -> None:
+    hub = Hub(metrics, posts_are_ours=True)
+    hub.open("weekly", "e7", SessionState.LIVE, seq=8)
+    hub.publish_payload("weekly", posted(seq=9))
+    assert hub.lack("weekly") is not None
+
+
+async def test_while_the_service_shuts_down_a_session_that_is_not_open_may_be_elsewhere(
+    hub: Hub,
+) -> None:
+    hub.is_closing = True
+    for ask in (hub.lack, lambda slug: hub.join(slug, FakeListener())):
+        with pytest.raises(RequestError) as refusal:
+            ask("unknown")
+        assert (refusal.value.status, refusal.value.code) == (503, "shutting_down")
+
+
 def posted(**fields: object) -> bytes:
     message = json.loads(wire.transcript_message(final(1), sent_at_ms=5).encode())
     return json.dumps({k: v for k, v in (message | fields).items() if v is not ...}).encode()

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from realtime_core.metrics import Metrics
+from realtime_core.model import SessionRecord
 from realtime_core.store.backlog import TIDY_ROWS, Backlog
 from realtime_core.store.journal import Entry, Journal
 from tests.store.disk import full_disk
 from tests.store.finals import final, utterances
+
+RECORD = SessionRecord("weekly", "e1")
 
 
 class Bench:
@@ -92,7 +95,7 @@ async def test_what_was_dealt_with_on_a_full_disk_comes_again_after_a_kill_and_i
         assert await bench.offered() == ["u1", "u2"]
 
 
-async def test_it_is_unsafe_until_the_journal_takes_something_again(path: Path) -> None:
+async def test_it_is_unsafe_until_the_journal_has_taken_all(path: Path) -> None:
     async with opened(path) as bench:
         with full_disk():
             assert bench.add(1) == [False]
@@ -100,8 +103,34 @@ async def test_it_is_unsafe_until_the_journal_takes_something_again(path: Path) 
             # What would not survive a crash goes first.
             assert [entry.id for entry in await bench.entries(5)] == [-1]
         assert bench.add(2) == [True]
-        assert not bench.is_unsafe()
+        assert bench.is_unsafe(), "the first is in memory"
         assert await bench.offered() == ["u2", "u1"]
+        assert not bench.is_unsafe()
+
+
+async def test_it_is_safe_once_all_is_stored_though_the_journal_is_asked_for_nothing_more(
+    path: Path,
+) -> None:
+    async with opened(path) as bench:
+        with full_disk():
+            bench.add(1)
+            bench.backlog.forget([entry.id for entry in await bench.entries(1)])
+            assert not bench.is_unsafe()
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+async def test_it_is_unsafe_while_the_record_of_a_session_is_not_the_last(
+    path: Path, is_over: bool
+) -> None:
+    async with opened(path) as bench:
+        with full_disk():
+            bench.journal.save(RECORD)
+            assert bench.is_unsafe()
+        if is_over:
+            bench.journal.forget(RECORD.slug)
+        else:
+            bench.journal.append(final(1), RECORD)
+        assert not bench.is_unsafe()
 
 
 async def test_making_up_for_a_full_disk_takes_turns_with_everything_else(path: Path) -> None:

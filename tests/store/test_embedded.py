@@ -34,14 +34,13 @@ def postmaster(data: Path) -> int:
 
 
 async def until_it_answers(dsn: str) -> None:
-    async with asyncio.timeout(15):
-        while True:
-            try:
-                await sql(dsn, "SELECT 1")
-            except (OSError, asyncpg.PostgresError):
-                await asyncio.sleep(0.02)
-            else:
-                return
+    async def answers() -> bool:
+        try:
+            return bool(await sql(dsn, "SELECT 1"))
+        except (OSError, asyncpg.PostgresError):
+            return False
+
+    await eventually(answers, within_s=15)
 
 
 @pytest.mark.slow

@@ -95,6 +95,18 @@ async def test_a_rejected_final_is_out_of_the_way_and_gets_another_chance_at_the
         assert sorted(await pending(journal)) == ["u1", "u2"]
 
 
+async def test_a_final_is_put_aside_as_a_whole_or_not_at_all(path: Path) -> None:
+    async with Journal(path, max_bytes=ROOM) as journal:
+        journal.append(final(1))
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            forbid = "BEFORE DELETE ON finals BEGIN SELECT RAISE(ABORT, 'no'); END"
+            other.execute(f"CREATE TRIGGER keep {forbid}")
+            with pytest.raises(StoreUnavailable):
+                journal.reject(1, "22P02")
+            assert other.execute("SELECT count(*) FROM rejected").fetchone() == (0,)
+        assert (journal.rows, journal.bytes) == (1, ROW_BYTES)
+
+
 async def test_an_unreadable_final_is_set_aside(path: Path) -> None:
     async with Journal(path, max_bytes=ROOM) as journal:
         journal.append(final(1))

@@ -1,14 +1,20 @@
 """Sessions in the journal."""
 
+import os
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from realtime_core.model import SessionOptions, SessionRecord, Transcript
+from realtime_core.store import marker
 from realtime_core.store.journal import Journal
 from realtime_core.store.records import decode_record, encode_record
+from tests.store.disk import full_disk
 from tests.store.finals import final
 
 ROOM = 1_000_000
@@ -71,8 +77,8 @@ async def test_a_final_that_cannot_be_kept_leaves_the_record_as_it_was(tmp_path:
                 "CREATE TRIGGER full BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END"
             )
         other.close()
-        assert not journal.append(final(1), replace(RECORD, seq=42))
-        assert await journal.records() == [RECORD]
+        assert not journal.append(final(1), replace(RECORD, finals=13))
+        assert [record.finals for record in await journal.records()] == [12]
         assert (await journal.pending(10), journal.rows) == ([], 0)
 
 
@@ -109,3 +115,107 @@ async def test_a_closed_journal_neither_keeps_nor_raises(tmp_path: Path) -> None
     journal.forget("weekly")
     async with journal:
         assert await journal.records() == []
+
+
+@asynccontextmanager
+async def killed(path: Path) -> AsyncIterator[Journal]:
+    """Open a journal and let go of it without closing it, as when the process dies."""
+    journal = Journal(path, max_bytes=ROOM)
+    await journal.open()
+    yield journal
+    descriptor, journal._file._lock, journal._file._marker = journal._file._lock, None, None
+    assert descriptor is not None
+    os.close(descriptor)
+    journal._file.is_current = False
+    await journal.close()
+
+
+async def found_in(path: Path) -> list[SessionRecord]:
+    async with Journal(path, max_bytes=ROOM) as journal:
+        return await journal.records()
+
+
+def other_boot(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
+    path.write_text("another boot\n")
+    monkeypatch.setattr(marker, "BOOT_ID", path)
+
+
+async def test_after_a_kill_a_session_goes_on_in_its_numbering(tmp_path: Path) -> None:
+    async with killed(tmp_path / "j") as journal:
+        journal.save(RECORD)
+    assert await found_in(tmp_path / "j") == [RECORD]
+
+
+async def test_after_a_proper_end_it_does_so_even_on_another_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Journal(tmp_path / "j", max_bytes=ROOM) as journal:
+        journal.save(RECORD)
+    other_boot(monkeypatch, tmp_path / "boot")
+    assert await found_in(tmp_path / "j") == [RECORD]
+
+
+async def test_when_the_machine_went_down_it_goes_on_in_a_new_numbering_and_owes_its_drafts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with killed(tmp_path / "j") as journal:
+        journal.save(RECORD)
+    other_boot(monkeypatch, tmp_path / "boot")
+    with capture_logs() as logs:
+        (record,) = await found_in(tmp_path / "j")
+    assert record.epoch != RECORD.epoch
+    assert record == replace(RECORD, epoch=record.epoch, seq=0)
+    assert "Sessions go on in a new numbering" in [line["event"] for line in logs]
+    assert await found_in(tmp_path / "j") == [record], "once is enough"
+
+
+async def test_a_new_numbering_is_kept_before_anybody_can_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with killed(tmp_path / "j") as journal:
+        journal.save(RECORD)
+    other_boot(monkeypatch, tmp_path / "boot")
+    async with killed(tmp_path / "j") as journal:
+        pass  # it dies before it asks for the sessions
+    async with killed(tmp_path / "j") as journal:
+        (record,) = await journal.records()
+    assert record.epoch != RECORD.epoch
+    assert await found_in(tmp_path / "j") == [record]
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_when_a_record_could_not_be_kept_it_goes_on_in_a_new_numbering(
+    tmp_path: Path, closes: bool
+) -> None:
+    opened = Journal(tmp_path / "j", max_bytes=ROOM) if closes else killed(tmp_path / "j")
+    async with opened as journal:
+        journal.save(RECORD)
+        with full_disk():
+            journal.save(replace(RECORD, seq=42))
+    (record,) = await found_in(tmp_path / "j")
+    assert (record.epoch != RECORD.epoch, record.seq) == (True, 0)
+
+
+async def test_a_full_disk_at_the_start_does_not_keep_sessions_from_going_on(
+    tmp_path: Path,
+) -> None:
+    async with Journal(tmp_path / "j", max_bytes=ROOM) as journal:
+        journal.save(RECORD)
+    (tmp_path / "j.lock").write_text("another boot")
+    async with killed(tmp_path / "j") as journal:
+        with full_disk():
+            ((first,), behind) = await journal.records(), set(journal.behind)
+    assert (first.seq, behind) == (0, {"weekly"})
+    (second,) = await found_in(tmp_path / "j")
+    assert len({RECORD.epoch, first.epoch, second.epoch}) == 3, "nobody knows what was seen"
+
+
+async def test_a_session_that_cannot_be_forgotten_is_not_gone_on_with_as_it_was(
+    tmp_path: Path,
+) -> None:
+    async with Journal(tmp_path / "j", max_bytes=ROOM) as journal:
+        journal.save(RECORD)
+        with full_disk():
+            journal.forget("weekly")
+    (record,) = await found_in(tmp_path / "j")
+    assert record.epoch != RECORD.epoch

@@ -41,7 +41,7 @@ class FakeTable:
         """Take a final as the writer does: it is in the table after the next flush."""
         self.waiting.append(row_of(transcript, epoch))
 
-    async def flush(self, _slug: str = "weekly") -> bool:
+    async def flush(self, _epoch: str = "e") -> bool:
         """Write what waits; return whether nothing is left."""
         if self.writes:
             for row in self.waiting:

@@ -114,7 +114,7 @@ async def test_a_client_that_leaves_while_it_waits_is_never_counted_in() -> None
             pass
         await eventually(lambda: len(service.live) == 0)
         table.answers.set()
-        await asyncio.sleep(0)
+        await eventually(lambda: len(service.live._house.catching_up) == 0)
         assert service.hub.viewers("weekly") == service.count("viewers") == 0
 
 
@@ -131,6 +131,55 @@ async def test_a_session_that_ends_meanwhile_is_unknown() -> None:
         table.answers.set()
         assert (await hear(client))["code"] == "unknown_session"
         assert await close_code(client) == CloseCode.UNKNOWN_SESSION
+
+
+async def test_a_session_that_is_suspended_meanwhile_is_to_be_come_back_to() -> None:
+    async with restarted(answers=False) as (service, table), waiting(service, table) as client:
+        service.hub.is_closing = True
+        service.hub.close("weekly", CloseCode.SHUTTING_DOWN)
+        table.answers.set()
+        assert (await hear(client))["code"] == "shutting_down"
+        assert await close_code(client) == CloseCode.SHUTTING_DOWN
+
+
+@pytest.mark.parametrize("query", [RETURNING, "sessionSlug=nobody-knows"])
+async def test_while_the_service_drains_who_comes_back_to_a_room_that_is_gone_is_to_come_back(
+    query: str,
+) -> None:
+    async with restarted() as (service, _):
+        service.hub.is_closing = True
+        service.hub.close("weekly", CloseCode.SHUTTING_DOWN)
+        async with service.client(query) as client:
+            assert await close_code(client) == CloseCode.SHUTTING_DOWN
+
+
+async def test_viewers_that_catch_up_at_once_do_not_each_look_at_all_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with restarted() as (service, _), service.client(RETURNING) as first:
+        await hear(first)
+        counted: list[int] = []
+        count = service.live.buffered_bytes
+
+        def counting() -> int:
+            counted.append(count())
+            return counted[-1]
+
+        monkeypatch.setattr(service.live, "buffered_bytes", counting)
+        monkeypatch.setattr(live, "COUNT_EVERY_S", 60)
+        for _ in range(5):
+            async with service.client(RETURNING) as client:
+                assert (await hear(client))["recovered"] is True
+        assert len(counted) <= 1
+
+
+async def test_what_was_given_since_the_last_look_counts_as_waiting() -> None:
+    async with restarted() as (service, _):
+        service.live._counted_bytes = live.MOST_BUFFERED_BYTES
+        service.live._count_again_at = asyncio.get_running_loop().time() + 60
+        async with service.client(RETURNING) as client:
+            assert (await hear(client))["recovered"] is True, "it looked again"
+        assert 0 < service.live._counted_bytes < live.MOST_BUFFERED_BYTES
 
 
 async def test_a_session_that_was_started_anew_meanwhile_is_a_new_one() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,15 @@ from structlog.testing import capture_logs
 
 from realtime_core.hub.replay import Lack, Older
 from realtime_core.metrics import Metrics
-from realtime_core.web.missed import AT_A_TIME, KEEP_S, MOST_KEPT, STEP, TIMEOUT_S, Missed
+from realtime_core.web.missed import (
+    AT_A_TIME,
+    FAILURE_KEEP_S,
+    KEEP_S,
+    MOST_KEPT,
+    STEP,
+    TIMEOUT_S,
+    Missed,
+)
 from tests.hub.examples import final
 from tests.virtual_time import in_virtual_time
 from tests.web.fake_table import FakeTable
@@ -87,7 +96,61 @@ async def test_a_table_that_is_away_is_told_once_and_means_nothing() -> None:
         for _ in range(3):
             assert await reader.read("weekly", lacking(0, 9)) is None
     assert [line["event"] for line in logs] == ["Missed finals cannot be read"]
-    assert outcomes(metrics) == {"failed": 3}
+    assert outcomes(metrics) == {"failed": 1}
+
+
+def test_five_hundred_viewers_share_a_failure_and_who_comes_later_asks_again() -> None:
+    async def scene() -> None:
+        table, metrics = table_of(1), Metrics()
+        table.is_away = True
+        reader = missed(table, metrics)
+        reads = [reader.read("weekly", lacking(n % 50, 60)) for n in range(500)]
+        assert set(await asyncio.gather(*reads)) == {None}
+        assert (table.asked, outcomes(metrics)) == ([0], {"failed": 1})
+        await asyncio.sleep(FAILURE_KEEP_S)
+        table.is_away = False
+        assert found(await reader.read("weekly", lacking(0, 9))) == ([1], 10)
+
+    in_virtual_time(scene())
+
+
+def test_a_part_is_shared_by_those_who_wait_for_it() -> None:
+    async def scene() -> None:
+        table = table_of(1)
+        table.writes = False
+        table.answers.clear()
+        asyncio.get_running_loop().call_later(1, table.answers.set)
+        reader = missed(table)
+        await asyncio.gather(*(reader.read("weekly", lacking(0, 9)) for _ in range(50)))
+        assert table.asked == [0]
+
+    in_virtual_time(scene())
+
+
+def test_answers_that_are_not_kept_any_more_are_let_go_of() -> None:
+    async def scene() -> None:
+        reader = missed(table_of(1))
+        for number in range(5 * MOST_KEPT):
+            await reader.read("weekly", lacking(number * STEP, 10**6))
+        assert held() - before <= MOST_KEPT
+
+    def held() -> int:
+        gc.collect()
+        return sum(isinstance(each, Older) for each in gc.get_objects())
+
+    before = held()
+    in_virtual_time(scene())
+
+
+async def test_what_counts_as_written_is_the_epoch_that_is_asked_for() -> None:
+    table, asked = table_of(1), list[str]()
+
+    async def flush(epoch: str) -> bool:
+        asked.append(epoch)
+        return await table.flush()
+
+    await Missed(table, flush, table.zero_at, Metrics()).read("weekly", lacking(0, 9))
+    assert asked == ["e"]
 
 
 def test_a_table_that_does_not_answer_is_waited_for_two_seconds() -> None:

@@ -7,7 +7,7 @@ has of that an :class:`Older`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MOST_DRAFTS = 64
 """Open drafts kept; the assembler leaves fewer open, this bounds what others post."""
@@ -50,12 +50,19 @@ class Older:
     Attributes:
         after, to: Every final whose number is greater than ``after`` and at most ``to`` is
             here, unless a later revision took its place. Nothing is certain when ``to`` is 0.
+        size_bytes: How large the payloads are together.
     """
 
     epoch: str
     after: int
     to: int
     entries: Sequence[Entry]
+    size_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Frozen, and worked out once: many viewers share an answer.
+        size_bytes = sum(len(entry.payload) for entry in self.entries)
+        object.__setattr__(self, "size_bytes", size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

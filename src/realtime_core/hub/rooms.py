@@ -79,12 +79,22 @@ class Hub:
         viewer_buffer_bytes: What may wait for one viewer, beside its ``ready``, before it
             gets nothing more. So a viewer that does not read costs this and one message.
         history_size: Finals kept per session for late comers.
+        posts_are_ours: Whether what is posted to us comes from ourselves, and so is in our table.
+
+    Attributes:
+        is_closing: Whether the service shuts down: a session that is gone goes on elsewhere.
     """
 
     def __init__(
-        self, metrics: Metrics, *, viewer_buffer_bytes: int = 262_144, history_size: int = 200
+        self,
+        metrics: Metrics,
+        *,
+        viewer_buffer_bytes: int = 262_144,
+        history_size: int = 200,
+        posts_are_ours: bool = False,
     ) -> None:
-        self._metrics = metrics
+        self.is_closing = False
+        self._metrics, self._posts_are_ours = metrics, posts_are_ours
         self._limit, self._history_size = viewer_buffer_bytes, history_size
         self._rooms: dict[str, Room] = {}
 
@@ -137,7 +147,7 @@ class Hub:
         if message.rev is not UNSET:
             rev = message.rev
         message = msgspec.structs.replace(message, seq=seq, rev=rev, ts=int(message.ts))
-        room.is_posted_to = True
+        room.is_posted_to = not self._posts_are_ours
         return self._deliver(room, message, seq, rev)
 
     def status(self, slug: str, state: SessionState, reason: str) -> None:
@@ -159,7 +169,7 @@ class Hub:
         """Return what is to be asked of the table before such a viewer joins; None if nothing.
 
         Raises:
-            RequestError: 404, the session is not open.
+            RequestError: 404, the session is not open; 503, the service shuts down besides.
         """
         room = self._room(slug)
         return None if room.is_posted_to else room.replay.lack(since, epoch)
@@ -179,7 +189,7 @@ class Hub:
             older: What the table has of what :meth:`lack` said.
 
         Raises:
-            RequestError: 404, the session is not open.
+            RequestError: 404 and 503 as :meth:`lack` does.
         """
         room = self._room(slug)
         if listener not in room.limits:
@@ -216,12 +226,13 @@ class Hub:
         return len(room.limits) if room else 0
 
     def _room(self, slug: str) -> Room:
-        try:
-            return self._rooms[slug]
-        except KeyError:
-            raise RequestError(
-                404, "unknown_session", "no such session is running", "sessionSlug"
-            ) from None
+        room = self._rooms.get(slug)
+        if room is not None:
+            return room
+        if self.is_closing:
+            # Suspended perhaps: who comes back finds it in the next process, or learns there.
+            raise RequestError(503, "shutting_down", "the service is shutting down, try again")
+        raise RequestError(404, "unknown_session", "no such session is running", "sessionSlug")
 
     def _deliver(self, room: Room, message: wire.TranscriptMessage, seq: int, rev: int) -> int:
         payload, final = message.encode(), message.is_final

@@ -28,15 +28,12 @@ class Backlog:
     not offered again in this run.
 
     Attributes:
-        is_unsafe: Whether the journal refused what was last asked of it, so that finals may
-            be in memory only.
-        incomplete: Slugs of sessions of which a final was refused or lost in this run.
+        incomplete: Epochs of which a final was refused or lost in this run.
     """
 
     def __init__(
         self, journal: Journal, metrics: Metrics, *, memory_rows: int = MEMORY_ROWS
     ) -> None:
-        self.is_unsafe = False
         self.incomplete: set[str] = set()
         self._journal, self._metrics, self._memory_rows = journal, metrics, memory_rows
         self._memory: dict[int, FinalRow] = {}  # by negative ids, oldest first
@@ -47,13 +44,18 @@ class Backlog:
     def __len__(self) -> int:
         return self._journal.rows - len(self._stuck) + len(self._memory)
 
+    @property
+    def is_unsafe(self) -> bool:
+        """Whether the journal lacks something, or holds what it should not, after a refusal."""
+        return bool(self._memory or self._stuck or self._journal.behind)
+
     def add(self, row: FinalRow, record: SessionRecord | None = None) -> bool:
         """Take a final, and its session's record; return whether the journal has it."""
-        if self._append(row, record):
+        if self._journal.append(row, record):
             return True
         if len(self._memory) == self._memory_rows:
             oldest = self._memory.pop(next(iter(self._memory)))
-            self.incomplete.add(oldest.session_slug)
+            self.incomplete.add(oldest.epoch)
             self.lose(1, "neither journal nor memory has room")
         self._last_memory_id -= 1
         self._memory[self._last_memory_id] = row
@@ -79,7 +81,7 @@ class Backlog:
 
     def reject(self, entry: Entry, reason: str) -> None:
         """Put a final aside that can never be stored; one in memory only is lost."""
-        self.incomplete.add(entry.row.session_slug)
+        self.incomplete.add(entry.row.epoch)
         details = {"session": entry.row.session_slug, "seq": entry.row.seq, "error": reason}
         if entry.id < 0:
             self._memory.pop(entry.id, None)
@@ -107,13 +109,9 @@ class Backlog:
         self._metrics.lost.inc(rows)
         log.error("Finals lost", rows=rows, reason=reason, **details)
 
-    def _append(self, row: FinalRow, record: SessionRecord | None = None) -> bool:
-        self.is_unsafe = not self._journal.append(row, record)
-        return not self.is_unsafe
-
     def _move_to_journal(self, most: int) -> None:
         for id_, row in list(islice(self._memory.items(), most)):
-            if not self._append(row):
+            if not self._journal.append(row):
                 return
             del self._memory[id_]
 
@@ -123,14 +121,12 @@ class Backlog:
         stored = [id_ for id_, reason in dealt_with.items() if reason is None]
         refused = [(id_, reason) for id_, reason in dealt_with.items() if reason is not None]
         self._stuck |= dealt_with
-        self.is_unsafe = True
         with suppress(StoreUnavailable):  # the journal says it aloud
             for first in range(0, len(stored), TIDY_ROWS):
                 self._let_go(stored[first : first + TIDY_ROWS])
             for id_, reason in refused:
                 self._journal.reject(id_, reason)
                 del self._stuck[id_]
-            self.is_unsafe = False
 
     def _let_go(self, stored: Sequence[int]) -> None:
         self._journal.remove(stored)

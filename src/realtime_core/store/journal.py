@@ -9,11 +9,11 @@ thread, and never hold up a write.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -22,7 +22,7 @@ from realtime_core.errors import StoreUnavailable
 from realtime_core.logs import get_logger
 from realtime_core.model import FinalRow, SessionRecord
 from realtime_core.store.journal_file import JournalFile, Statement
-from realtime_core.store.records import decode_record, encode_record
+from realtime_core.store.records import decode_record, encode_record, renumbered
 from realtime_core.store.rows import decode, encode
 
 T = TypeVar("T")
@@ -36,6 +36,7 @@ SAVE = (
     "INSERT INTO sessions (slug, record) VALUES (?, ?)"
     " ON CONFLICT (slug) DO UPDATE SET record = excluded.record"
 )
+PUT_ASIDE = "INSERT INTO rejected SELECT appended_at, row, ? FROM finals WHERE id = ?"
 
 
 class Entry(NamedTuple):
@@ -54,10 +55,12 @@ class Journal:
     Attributes:
         rows: How many finals are pending.
         bytes: How much room they take; what was refused is not counted here.
+        behind: Slugs of open sessions whose last record was not kept.
     """
 
     def __init__(self, path: Path, *, max_bytes: int) -> None:
         self.rows = self.bytes = 0
+        self.behind: set[str] = set()
         self._max_bytes = max_bytes
         self._rejected_bytes = 0
         self._oldest_at = 0.0
@@ -74,6 +77,7 @@ class Journal:
     async def open(self) -> None:
         """Open the file, as :meth:`JournalFile.open` does, and count what an earlier run left."""
         self._rejected_bytes = 0
+        self.behind.clear()
         # One thread, so that reads, checkpoints and closing never meet.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         try:
@@ -121,9 +125,7 @@ class Journal:
                 self.save(record)
             return False
         now = time.time()
-        try:
-            self._write_all([(APPEND, (now, data)), *_saving(record)])
-        except StoreUnavailable:
+        if not self._keep([(APPEND, (now, data))], record):
             return False
         self._oldest_at = self._oldest_at if self.rows else now
         self.rows += 1
@@ -132,27 +134,39 @@ class Journal:
 
     def save(self, record: SessionRecord) -> None:
         """Keep a session's record in place of the one before; a failure is said aloud."""
-        with suppress(StoreUnavailable):
-            self._write_all(_saving(record))
+        self._keep([], record)
 
     def forget(self, slug: str) -> None:
         """Let go of a session that has ended; a failure is said aloud."""
-        with suppress(StoreUnavailable):
+        self.behind.discard(slug)
+        try:
             self._write("DELETE FROM sessions WHERE slug = ?", (slug,))
+        except StoreUnavailable:
+            self._file.doubt()
 
     async def records(self) -> list[SessionRecord]:
         """Return the sessions that have not ended, the oldest first.
 
+        In a new numbering each, when what is here may not be the last of them: a record could
+        not be kept, or the machine went down.
+
         Raises:
             StoreUnavailable: The file cannot be read.
         """
-        records = []
-        for data in await self._in_thread(self._file.records):
-            try:
-                records.append(decode_record(data))
-            except ValueError as exc:
-                log.error("Session cannot be restored", error=str(exc))  # noqa: TRY400
+        records = list(_readable(await self._in_thread(self._file.records)))
+        if not self._file.is_current:
+            records = [renumbered(record, secrets.token_hex(8)) for record in records]
+            await self._begin_anew(records)
         return records
+
+    async def _begin_anew(self, records: Sequence[SessionRecord]) -> None:
+        if records:
+            log.warning("Sessions go on in a new numbering", sessions=len(records))
+        # Kept before anybody sees a number, so that the next process does not fall back.
+        for record in records:
+            self._keep([], record)
+        if not self.behind:
+            await self._in_thread(self._file.vouch)
 
     async def pending(self, limit: int) -> list[Entry]:
         """Return the oldest finals, at most ``limit``; they stay until they are removed.
@@ -177,7 +191,7 @@ class Journal:
         """
         marks = ",".join("?" * len(ids))
         gone = self._write(f"DELETE FROM finals WHERE id IN ({marks}) RETURNING length(row)", ids)
-        self._forget([size for (size,) in gone])
+        self._count_out([size for (size,) in gone])
 
     def reject(self, id_: int, reason: str) -> None:
         """Put a final aside until the next start. ``reason`` holds no text of it.
@@ -185,14 +199,15 @@ class Journal:
         Raises:
             StoreUnavailable: The file cannot be written, so it will be seen again.
         """
-        # A crash between the two leaves it in both; it is stored once all the same.
-        self._write(
-            "INSERT INTO rejected SELECT appended_at, row, ? FROM finals WHERE id = ?",
-            (reason, id_),
+        gone = self._write_all(
+            [
+                (PUT_ASIDE, (reason, id_)),
+                ("DELETE FROM finals WHERE id = ? RETURNING length(row)", (id_,)),
+            ]
         )
-        before = self.bytes
-        self.remove([id_])
-        self._rejected_bytes += before - self.bytes
+        sizes = [size for (size,) in gone]
+        self._rejected_bytes += sum(sizes)
+        self._count_out(sizes)
 
     async def sync(self) -> None:
         """Bring what was written to the disk, in the thread; a failure is said aloud."""
@@ -204,12 +219,25 @@ class Journal:
         except StoreUnavailable:
             self._unsynced = True
 
-    def _forget(self, sizes: Sequence[int]) -> None:
+    def _count_out(self, sizes: Sequence[int]) -> None:
         self.rows -= len(sizes)
         self.bytes -= sum(sizes)
         if self.rows:
             query = "SELECT appended_at FROM finals ORDER BY id LIMIT 1"
             self._oldest_at = self._write(query, ())[0][0]
+
+    def _keep(self, statements: Sequence[Statement], record: SessionRecord | None) -> bool:
+        """Run statements and keep the record with them; return whether it was done."""
+        try:
+            self._write_all([*statements, *_saving(record)])
+        except StoreUnavailable:
+            if record is not None:
+                self.behind.add(record.slug)
+                self._file.doubt()
+            return False
+        if record is not None:
+            self.behind.discard(record.slug)
+        return True
 
     def _write(self, statement: str, values: Sequence[object]) -> list[Any]:
         """Run one statement, a transaction of its own, on the event loop."""
@@ -246,3 +274,11 @@ class Journal:
 
 def _saving(record: SessionRecord | None) -> list[Statement]:
     return [] if record is None else [(SAVE, (record.slug, encode_record(record)))]
+
+
+def _readable(found: Sequence[bytes]) -> Iterator[SessionRecord]:
+    for data in found:
+        try:
+            yield decode_record(data)
+        except ValueError as exc:
+            log.error("Session cannot be restored", error=str(exc))  # noqa: TRY400

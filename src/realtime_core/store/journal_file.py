@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from realtime_core.errors import ConfigurationError
 from realtime_core.logs import get_logger
+from realtime_core.store.marker import Marker
 
 log = get_logger("journal")
 
@@ -56,12 +57,17 @@ class JournalFile:
     """A file with finals and sessions. All methods block: ``write`` for microseconds, others
     for the disk.
 
-    All but ``write`` belong to one thread. They raise ``sqlite3.Error``.
+    All but ``write`` and ``doubt`` belong to one thread. They raise ``sqlite3.Error``.
+
+    Attributes:
+        is_current: Whether the records are the last that were to be kept.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.is_current = False
         self._lock: int | None = None
+        self._marker: Marker | None = None
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
 
@@ -74,13 +80,11 @@ class JournalFile:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock_file(self._path.with_name(self._path.name + ".lock"))
-            try:
-                return self._connect()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError as exc:  # "malformed", "not a database"
-                self._set_aside(exc)
-                return self._connect()
+            self._marker = Marker(self._lock)
+            contents = self._connect_or_begin_anew()
+            if self._marker.vouches() or not self.records():
+                self.vouch()
+            return contents
         except (OSError, sqlite3.OperationalError) as exc:
             raise ConfigurationError(
                 f"the journal {self._path} cannot be opened ({exc}): "
@@ -89,10 +93,17 @@ class JournalFile:
 
     def close(self) -> None:
         """Bring everything to the disk and let go of the file. May be called twice."""
+        try:
+            is_synced = self._reader is not None and self.checkpoint()
+        except sqlite3.Error:
+            is_synced = False  # what is left is in the log beside it
         self._disconnect()
+        if self._marker is not None and is_synced and self.is_current:
+            self._marker.set_clean()
         if self._lock is not None:
             os.close(self._lock)
-            self._lock = None
+        self._lock = self._marker = None
+        self.is_current = False
 
     def write(self, statements: Sequence[Statement]) -> list[Any]:
         """Run statements as one transaction, without waiting for the disk.
@@ -125,10 +136,33 @@ class JournalFile:
         query = "SELECT record FROM sessions ORDER BY id"
         return [record for (record,) in self._reader.execute(query).fetchall()]
 
-    def checkpoint(self) -> None:
-        """Bring everything that was written to the disk."""
+    def vouch(self) -> None:
+        """Note that the records are the last, for the next to open the file."""
+        assert self._marker is not None, "not open"
+        self.is_current = True
+        self._marker.set_in_use()
+
+    def doubt(self) -> None:
+        """Note that a record is not the last; one system call."""
+        self.is_current = False
+        if self._marker is not None:
+            self._marker.clear()
+
+    def checkpoint(self) -> bool:
+        """Bring everything that was written to the disk; return whether all of it is."""
         assert self._reader is not None, "not open"
-        self._reader.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        query = "PRAGMA wal_checkpoint(PASSIVE)"
+        busy, written, done = self._reader.execute(query).fetchone()
+        return not busy and bool(written == done)
+
+    def _connect_or_begin_anew(self) -> Contents:
+        try:
+            return self._connect()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as exc:  # "malformed", "not a database"
+            self._set_aside(exc)
+            return self._connect()
 
     def _connect(self) -> Contents:
         self._path.touch(mode=0o600)  # it holds what people said

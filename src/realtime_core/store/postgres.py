@@ -162,6 +162,11 @@ class PostgresStore:
                 self._migrated = True
                 log.info("Database is ready")
 
+    async def ping(self) -> None:
+        """Find out whether the database answers; it also makes the table, when that is due."""
+        async with self._transaction() as connection:
+            await connection.execute("SELECT 1")
+
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Any]:
         if not self._migrated:

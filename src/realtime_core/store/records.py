@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 
 from realtime_core.model import SessionRecord
@@ -26,3 +28,12 @@ def decode_record(data: bytes) -> SessionRecord:
         return _decoder.decode(data)
     except msgspec.MsgspecError as exc:
         raise ValueError("not a session's record") from exc
+
+
+def renumbered(record: SessionRecord, epoch: str) -> SessionRecord:
+    """Return a record that may not be the session's last, so that it can be gone on with.
+
+    Its numbers may have been given to something else since. In a new numbering viewers do not
+    mistake one for the other. What they see as draft is owed a final there, too.
+    """
+    return replace(record, epoch=epoch, seq=0)

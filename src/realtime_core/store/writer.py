@@ -87,7 +87,7 @@ class Writer:
 
     @property
     def is_unsafe(self) -> bool:
-        """Whether the journal refuses, so that finals may be lost if the process dies."""
+        """Whether something is in memory only, because the journal refuses it."""
         return self._backlog.is_unsafe
 
     async def __aenter__(self) -> Self:
@@ -115,9 +115,9 @@ class Writer:
             await self._tasks.close()
             await self._close()
 
-    def has_stored_all(self, slug: str) -> bool:
-        """Whether each final of a session that was accepted in this run is in the database."""
-        return not self.pending and slug not in self._backlog.incomplete
+    def has_stored_all(self, epoch: str) -> bool:
+        """Whether each final of a numbering that was accepted in this run is in the database."""
+        return not self.pending and epoch not in self._backlog.incomplete
 
     def accept(self, row: FinalRow, record: SessionRecord | None = None) -> bool:
         """Take a final; never waits. What PostgreSQL refuses in text is taken out of it.

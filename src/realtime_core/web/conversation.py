@@ -25,6 +25,7 @@ CODE_BY_STATUS = {
     401: CloseCode.UNAUTHORISED,
     403: CloseCode.FORBIDDEN,
     404: CloseCode.UNKNOWN_SESSION,
+    503: CloseCode.SHUTTING_DOWN,
 }
 
 
@@ -151,7 +152,10 @@ class Conversation:
             self._join_or_catch_up(wanted)
             self.slug = slug
         except RequestError as error:
-            self._refuse(error, CODE_BY_STATUS.get(error.status, CloseCode.BAD_REQUEST))
+            self._turn_away(error)
+
+    def _turn_away(self, error: RequestError) -> None:
+        self._refuse(error, CODE_BY_STATUS.get(error.status, CloseCode.BAD_REQUEST))
 
     def _join_or_catch_up(self, wanted: commands.Subscribe) -> None:
         slug, house = wanted.session_slug, self._house
@@ -175,7 +179,7 @@ class Conversation:
         try:
             self._join(wanted, older)
         except RequestError as error:  # it ended meanwhile
-            self._refuse(error, CloseCode.UNKNOWN_SESSION)
+            self._turn_away(error)
 
     def _join(self, wanted: commands.Subscribe, older: Older | None = None) -> None:
         self._house.hub.join(

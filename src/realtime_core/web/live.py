@@ -26,6 +26,7 @@ PATH = "/api/realtime/transcribe"
 MESSAGE_BYTES = 8192
 MOST_BUFFERED_BYTES = 64 * 1024 * 1024
 """What may wait for all viewers together before a history from the table is not added."""
+COUNT_EVERY_S = 0.1
 LOST = 1006
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 STANDARD = Limits()
@@ -70,6 +71,7 @@ class LiveRoutes:
         self._conversations: set[Conversation] = set()
         self._one_left = asyncio.Event()
         self._closing = False
+        self._counted_bytes, self._count_again_at = 0, 0.0
 
     def __len__(self) -> int:
         """How many connections are open, subscribed or not."""
@@ -123,7 +125,23 @@ class LiveRoutes:
         assert self._missed is not None
         older = await self._missed(slug, lack)
         # Viewers that do not read must not fill the memory with the table.
-        return older if self.buffered_bytes() < MOST_BUFFERED_BYTES else None
+        if older is None or not self._has_room_for(older.size_bytes):
+            return None
+        self._counted_bytes += older.size_bytes
+        return older
+
+    def _has_room_for(self, size_bytes: int) -> bool:
+        """Whether so much may be added to what waits. Counting that takes a look at everybody.
+
+        So it is done seldom, what is given in between is taken for waiting, and only when that
+        is too much it is done anew.
+        """
+        now = asyncio.get_running_loop().time()
+        is_room = self._counted_bytes + size_bytes <= MOST_BUFFERED_BYTES
+        if now >= self._count_again_at or not is_room:
+            self._count_again_at = now + COUNT_EVERY_S
+            self._counted_bytes = self.buffered_bytes()
+        return self._counted_bytes + size_bytes <= MOST_BUFFERED_BYTES
 
     def _check(self, request: web.Request, ws: web.WebSocketResponse) -> None:
         origin = request.headers.get("Origin")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from realtime_core.errors import StoreError
-from realtime_core.hub.replay import Entry, Lack, Older
+from realtime_core.hub.replay import Lack, Older
 from realtime_core.hub.stored import entry_of
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
@@ -26,6 +26,7 @@ AT_A_TIME = 2
 STEP = 256
 """Viewers whose positions are within so many numbers ask the same question."""
 KEEP_S = 5.0
+FAILURE_KEEP_S = 1.0
 MOST_KEPT = 8
 COMPLAIN_EVERY_S = 1.0
 
@@ -49,11 +50,18 @@ class Finals(Protocol):
 
 @dataclass(slots=True)
 class _Reading:
-    """One question to the table, and its answer once there is one."""
+    """One question to the table, and its answer once it is over.
+
+    Attributes:
+        older: None when the table did not say, too.
+        expiry: When it is forgotten. Cancelled with it: a timer would keep the answer.
+    """
 
     key: Key
     lack: Lack
+    expiry: asyncio.TimerHandle = field(init=False)
     older: Older | None = None
+    is_over: bool = False
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -61,10 +69,11 @@ class Missed:
     """Answers what viewers lack.
 
     A whole answer is kept for a few seconds. It stays right, because what came after it is in
-    the hub; once the hub has forgotten some of that, it is not used any more.
+    the hub; once the hub has forgotten some of that, it is not used any more. A failure is
+    kept for a moment, and a part is for those only who wait for it.
 
     Args:
-        flush: Writes what is accepted; returns whether all of a session is in the table then.
+        flush: Writes what is accepted; returns whether all of an epoch is in the table then.
         zero_at: Where a session's clock is zero, in Unix seconds; None if that is not known.
         most_rows: Finals that one viewer is given.
     """
@@ -91,9 +100,11 @@ class Missed:
         try:
             # One after the other, with other work in between: each joins with what it gets.
             async with asyncio.timeout(self._timeout_s), reading.turn:
-                if reading.older is None:
+                if not reading.is_over:
                     await self._answer(slug, reading)
         except (StoreError, TimeoutError) as exc:
+            reading.is_over = True
+            self._forget_soon(reading)
             self._complain(slug, exc)
         return reading.older
 
@@ -108,21 +119,31 @@ class Missed:
         lack = replace(lack, after=lack.after - lack.after % STEP)
         key = slug, lack.epoch, lack.after
         reading = self._readings.get(key)
-        if reading is None or reading.lack.given < lack.to:
-            reading = self._readings[key] = _Reading(key, lack)
-            asyncio.get_running_loop().call_later(KEEP_S, self._forget, reading)
-            while len(self._readings) > MOST_KEPT:
-                del self._readings[next(iter(self._readings))]
+        if reading is not None:
+            if reading.lack.given >= lack.to:
+                return reading
+            self._forget(reading)
+        reading = self._readings[key] = _Reading(key, lack)
+        reading.expiry = asyncio.get_running_loop().call_later(KEEP_S, self._forget, reading)
+        while len(self._readings) > MOST_KEPT:
+            self._forget(next(iter(self._readings.values())))
         return reading
 
     def _forget(self, reading: _Reading) -> None:
+        reading.expiry.cancel()
         if self._readings.get(reading.key) is reading:
             del self._readings[reading.key]
 
+    def _forget_soon(self, reading: _Reading) -> None:
+        reading.expiry.cancel()
+        loop = asyncio.get_running_loop()
+        reading.expiry = loop.call_later(FAILURE_KEEP_S, self._forget, reading)
+
     async def _answer(self, slug: str, reading: _Reading) -> None:
         async with self._at_a_time:
-            older = reading.older = await self._ask(slug, reading.lack)
-        if older is None or not older.to:
+            reading.older = await self._ask(slug, reading.lack)
+        reading.is_over = True
+        if reading.older is None or not reading.older.to:
             self._forget(reading)  # whoever comes later may be luckier
 
     async def _ask(self, slug: str, lack: Lack) -> Older | None:
@@ -132,26 +153,29 @@ class Missed:
         older = await self._whole(slug, lack, zero_at)
         outcome = "part" if older is None else "whole"
         if older is None:
-            # The last finals instead. Numbers are unique: so many hold no more finals.
-            after = max(lack.to - self._most_rows, 0)
-            older = await self._older(slug, replace(lack, after=after, given=0), zero_at)
+            older = await self._last(slug, lack, zero_at)
         self._metrics.history_reads.labels(outcome).inc()
         return older
 
     async def _whole(self, slug: str, lack: Lack, zero_at: float) -> Older | None:
         """Return all that is lacking; None when that is not certain, or too much."""
-        if not await self._flush(slug):
+        if not await self._flush(lack.epoch):
             return None
-        older = await self._older(slug, lack, zero_at, more=1)
-        return older if len(older.entries) <= self._most_rows else None
-
-    async def _older(self, slug: str, lack: Lack, zero_at: float, *, more: int = 0) -> Older:
-        limit = self._most_rows + more
+        limit = self._most_rows + 1
         rows = await self._finals.finals(slug, epoch=lack.epoch, after=lack.after, limit=limit)
-        # Not on the loop: thousands take a moment.
-        entries = await asyncio.to_thread(_entries, rows, zero_at)
-        return Older(lack.epoch, lack.after, lack.given, entries)
+        if len(rows) == limit:
+            return None
+        return await asyncio.to_thread(_older, lack.epoch, lack.after, lack.given, rows, zero_at)
+
+    async def _last(self, slug: str, lack: Lack, zero_at: float) -> Older:
+        """Return the last finals, as far as the table has them. Nothing is certain of them."""
+        limit = self._most_rows
+        after = max(lack.to - limit, 0)  # numbers are unique: so many hold no more finals
+        rows = await self._finals.finals(slug, epoch=lack.epoch, after=after, limit=limit)
+        return await asyncio.to_thread(_older, lack.epoch, after, 0, rows, zero_at)
 
 
-def _entries(rows: Sequence[FinalRow], zero_at: float) -> list[Entry]:
-    return [entry_of(row, zero_at) for row in sorted(rows, key=lambda row: row.seq)]
+# Not on the loop: thousands of rows take a moment.
+def _older(epoch: str, after: int, to: int, rows: Sequence[FinalRow], zero_at: float) -> Older:
+    in_order = sorted(rows, key=lambda row: row.seq)
+    return Older(epoch, after, to, [entry_of(row, zero_at) for row in in_order])
