@@ -21,13 +21,19 @@ $(READY): requirements-dev.lock pyproject.toml
 demo: $(READY)  ## The whole system on a sample conversation; ONCE=1 ends after it
 	$(BIN)/realtime-core demo $(if $(ONCE),--once)
 
+# Those that measure come last, when nothing else runs. Status 5: ARGS choose none of them.
 test: $(READY)  ## Lint, types and all tests that need no browser and no GStreamer
 	$(MAKE) --no-print-directory lint
-	PYTHONASYNCIODEBUG=1 $(BIN)/pytest -m "not gstreamer and not chromium" $(ARGS)
+	@export PYTHONASYNCIODEBUG=1; tests="not gstreamer and not chromium"; \
+	  $(BIN)/pytest -n 2 --dist worksteal -m "$$tests and not alone" $(ARGS); side_by_side=$$?; \
+	  [ $$side_by_side -eq 0 ] || [ $$side_by_side -eq 5 ] || exit $$side_by_side; \
+	  $(BIN)/pytest -m "$$tests and alone" $(ARGS); alone=$$?; \
+	  [ $$alone -eq 5 ] && exit $$side_by_side; exit $$alone
 
 check: $(READY)  ## Lint, types and the fast tests
 	$(MAKE) --no-print-directory lint
-	$(BIN)/pytest -m "not gstreamer and not chromium and not slow and not postgres and not ffmpeg"
+	$(BIN)/pytest -n 2 --dist worksteal \
+	  -m "not gstreamer and not chromium and not slow and not postgres and not ffmpeg"
 
 .PHONY: lint
 lint: $(READY)

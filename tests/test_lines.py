@@ -13,10 +13,10 @@ from realtime_core.lines import QueuedLines
 class Pipe:
     """Takes lines; nobody reads them before :meth:`read`."""
 
-    def __init__(self) -> None:
+    def __init__(self, flush_timeout_s: float) -> None:
         read_fd, self._write_fd = os.pipe()
         self._reader = open(read_fd)  # noqa: SIM115 - closed by hang_up
-        self.handler = QueuedLines(self._write_fd, limit=3, flush_timeout_s=0.05)
+        self.handler = QueuedLines(self._write_fd, limit=3, flush_timeout_s=flush_timeout_s)
         self.handler.start()
 
     def log(self, text: object) -> None:
@@ -41,8 +41,8 @@ class Pipe:
 
 
 @contextmanager
-def piped() -> Iterator[Pipe]:
-    pipe = Pipe()
+def piped(flush_timeout_s: float = 5.0) -> Iterator[Pipe]:
+    pipe = Pipe(flush_timeout_s)
     try:
         yield pipe
     finally:
@@ -81,7 +81,7 @@ def test_what_does_not_fit_is_dropped_counted_and_said_where_it_is_missing() -> 
 
 
 def test_flushing_waits_for_a_reader_but_not_for_ever() -> None:
-    with piped() as pipe:
+    with piped(flush_timeout_s=0.2) as pipe:
         pipe.log("read")
         pipe.handler.flush()
         assert pipe.read(1) == ["read"]
@@ -89,7 +89,7 @@ def test_flushing_waits_for_a_reader_but_not_for_ever() -> None:
         began_at = time.monotonic()
         pipe.handler.flush()
         pipe.handler.close()
-        assert 0.05 <= time.monotonic() - began_at < 5
+        assert 0.2 <= time.monotonic() - began_at < 5
         assert pipe.read(1) == ["blocked"]
 
 

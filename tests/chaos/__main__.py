@@ -32,7 +32,7 @@ def main(
 ) -> None:
     """Break the whole system at random, and compare what was spoken with what was kept.
 
-    Ends with 0 only if no promise was broken.
+    Ends with 0 only if no promise was broken, and enough was done to break one.
     """
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     excluded, included = set(without.split(",")), set(only.split(",")) - {""}
@@ -57,6 +57,8 @@ def tell(text: str) -> None:
 def _tell_wrongs(outcome: Outcome) -> None:
     for wrong in outcome.verdict.wrongs[:MOST_WRONGS_TOLD]:
         tell(wrong)
+    if outcome.is_weak:
+        tell("too few faults, or kinds of them, struck for a run as long as this")
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ speech-to-text, not the database, not the decoder:
 
 - its publisher had no live connection at some time of it, or the connection broke within half
   a second after it: its audio never came, or only a part of it;
-- the service was killed (SIGKILL) while it was spoken or within two seconds after it: its audio
-  died with the process. Speech-to-text is well at that moment: the storm sees to it.
+- the service was killed (SIGKILL), or asked a second time to end, while it was spoken or within
+  two seconds after it: its audio died with the process. Speech-to-text is well at that moment: the
+  storm sees to it.
 
 Even then every draft that a viewer saw has to end in one final, and every final that a viewer
 saw has to be in the table. The text of an expected utterance may be shorter than it was spoken

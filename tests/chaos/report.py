@@ -18,6 +18,7 @@ def line(outcome: Outcome) -> str:
         "faults": dict(sorted(outcome.struck.items())),
         "faultCount": sum(outcome.struck.values()),
         "kinds": len(outcome.struck),
+        "tooFewFaults": outcome.is_weak,
         "utterances": {
             "expected": verdict.expected,
             "seen": verdict.seen,

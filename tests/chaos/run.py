@@ -21,6 +21,8 @@ LIVE_WITHIN_S = 35.0
 """How long a publisher may take to come back: egress gives up after 30 s."""
 CALM_S = 4.0
 CHILDREN_GONE_WITHIN_S = 10.0
+LONG_S, LEAST_FAULTS, LEAST_KINDS = 120.0, 20, 8
+"""A run as long as that shows nothing unless so many faults, of so many kinds, struck."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,17 @@ class Outcome:
     errors: dict[str, int]
 
     @property
+    def is_weak(self) -> bool:
+        """Whether too little happened for a run of this length; fewer kinds may be asked for."""
+        least_kinds = min(LEAST_KINDS, len(self.plan.faults))
+        is_poor = sum(self.struck.values()) < LEAST_FAULTS or len(self.struck) < least_kinds
+        return self.plan.seconds >= LONG_S and is_poor
+
+    @property
     def ok(self) -> bool:
-        """Whether every promise was kept."""
-        return self.verdict.ok and not any(self.broken.values()) and not self.given_up
+        """Whether every promise was kept, and put to the test."""
+        is_kept = self.verdict.ok and not any(self.broken.values()) and not self.given_up
+        return is_kept and not self.is_weak
 
 
 async def run(plan: Plan, tell: Callable[[str], None]) -> Outcome:

@@ -112,13 +112,13 @@ async def _publishing(ffmpeg: str, recording: Path, rtmp_url: str) -> AsyncItera
 
 async def until_readyz(url: str, http: aiohttp.ClientSession, status: str, word: str = "") -> None:
     """Return when ``/readyz`` says so, and gives a reason with this word."""
-    async with asyncio.timeout(15):
-        while True:
-            async with http.get(f"{url}/readyz") as response:
-                said = await response.json()
-            if said["status"] == status and word in " ".join(said.get("reasons", ())):
-                return
-            await asyncio.sleep(0.02)
+
+    async def says_so() -> bool:
+        async with http.get(f"{url}/readyz") as response:
+            said = await response.json()
+        return said["status"] == status and word in " ".join(said.get("reasons", ()))
+
+    await eventually(says_so, within_s=15)
 
 
 async def stored(dsn: str) -> Finals:
@@ -131,9 +131,11 @@ async def stored(dsn: str) -> Finals:
 
 async def until_stored(dsn: str, finals: Finals) -> None:
     """Return when the table holds all of these, in this revision or a later one."""
-    async with asyncio.timeout(10):
-        while missing(finals, await stored(dsn)):  # noqa: ASYNC110 - nothing announces it
-            await asyncio.sleep(0.02)
+
+    async def are_stored() -> bool:
+        return not missing(finals, await stored(dsn))
+
+    await eventually(are_stored)
 
 
 def missing(seen: Finals, held: Finals) -> Finals:

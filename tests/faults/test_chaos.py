@@ -16,6 +16,8 @@ import pytest
 from tests.chaos.fault import Fault
 from tests.chaos.faults import EVERY
 from tests.chaos.judge import Evidence, Final, Span, Verdict, judge
+from tests.chaos.report import line
+from tests.chaos.run import Outcome, Plan
 from tests.chaos.storm import Bag
 from tests.chaos.tape import FREQUENCIES_HZ, Spoken, Tape, Tone, composed
 from tests.chaos.view import View
@@ -232,6 +234,35 @@ def first(faults: Sequence[Fault], seed: int) -> str:
     return fault.name if fault else ""
 
 
+def outcome(seconds: float, struck: dict[str, int], faults: Sequence[Fault] = EVERY) -> Outcome:
+    plan = Plan(1, seconds, faults, Path(), "ffmpeg")
+    return Outcome(plan, Verdict(), struck, {}, starts=1, given_up=0, errors={})
+
+
+EIGHT_KINDS = {fault.name: 2 for fault in EVERY[:8]}
+
+
+@pytest.mark.parametrize(
+    ("struck", "is_ok"),
+    [
+        ({**EIGHT_KINDS, "another": 4}, True),
+        (EIGHT_KINDS, False),  # sixteen
+        (dict.fromkeys([*EIGHT_KINDS][:7], 9), False),
+        ({}, False),
+    ],
+)
+def test_a_long_run_in_which_too_little_happened_is_not_in_order(
+    struck: dict[str, int], is_ok: bool
+) -> None:
+    assert outcome(120.0, struck).ok is is_ok
+    assert json.loads(line(outcome(120.0, struck)))["tooFewFaults"] is not is_ok
+    assert outcome(119.0, struck).ok  # a short one promises nothing
+
+
+def test_who_asks_for_one_kind_only_gets_one() -> None:
+    assert outcome(120.0, {EVERY[0].name: 20}, EVERY[:1]).ok
+
+
 def test_every_fault_has_a_name_of_its_own() -> None:
     assert len({fault.name for fault in EVERY}) == len(EVERY) >= 30
 
@@ -242,7 +273,7 @@ def test_every_fault_has_a_name_of_its_own() -> None:
 @pytest.mark.timeout(120)
 async def test_a_short_storm_breaks_no_promise() -> None:
     kinds = "stt-reset,decoder-killed,database-cut,publisher-reset,viewers-reset,service-killed"
-    arguments = ("--seconds", "10", "--seed", "5", "--sessions", "2", "--only", kinds)
+    arguments = ("--seconds", "10", "--seed", "5", "--sessions", "1", "--only", kinds)
     python_path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.chaos", *arguments),

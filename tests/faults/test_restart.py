@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from gladia_emulator.server import Emulator
 from realtime_core.processes import child_process
 from realtime_core.store.postgres import PostgresStore
+from tests.chaos.service import free_ports
 from tests.e2e.river import KEY, Viewer, write_tones
 from tests.e2e.served import Served, published, serving
 
@@ -35,7 +35,8 @@ class House:
 
     def __init__(self, stack: AsyncExitStack, dsn: str, ffmpeg: str, folder: Path) -> None:
         self._stack, self._dsn, self.ffmpeg, self._folder = stack, dsn, ffmpeg, folder
-        self._ports = {"PORT": str(_free_port()), "RTMP_INTERNAL_PORT": str(_free_port())}
+        port, rtmp_port = free_ports(2)
+        self._ports = {"PORT": str(port), "RTMP_INTERNAL_PORT": str(rtmp_port)}
 
     async def open(self) -> None:
         self._emulator = await self._stack.enter_async_context(Emulator(api_key=KEY))
@@ -87,6 +88,7 @@ async def test_killed_and_restarted_it_goes_on_with_the_same_session(
         await old.until(is_final)
         draft = await old.until(is_draft)
         os.kill(first.child.pid, signal.SIGKILL)
+        await old.to_the_end()  # what was on its way has been seen too
         await first.child.gone()
     ready, last = old.messages[0], [m for m in old.messages if m["type"] == "transcript"][-1]
     since = {"seq": last["seq"], "epoch": ready["epoch"]}
@@ -159,9 +161,3 @@ async def test_a_session_that_was_stopped_does_not_come_back(house: House, tmp_p
         house.http.get(f"{second.url}/api/realtime/sessions") as response,
     ):
         assert (await response.json())["sessions"] == []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -124,6 +124,7 @@ async def crowded(viewers: int) -> AsyncIterator[Crowd]:
             crowd.close()
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 async def test_one_of_five_hundred_that_stops_reading_delays_nobody() -> None:
     async with crowded(VIEWERS) as crowd:
@@ -225,9 +226,10 @@ async def test_a_viewer_behind_a_slow_link_gets_everything_later_and_others_do_n
         await hear(other)
         with proxy.slow(bytes_per_s=400_000):
             reading = asyncio.ensure_future(numbers(late, 40))
-            await say(service, 1, 40)
-            assert await numbers(other, 40) == list(range(1, 41))
-            assert not reading.done()
+            with proxy.stalled():  # or how fast the machine is would decide
+                await say(service, 1, 40)
+                assert await numbers(other, 40) == list(range(1, 41))
+                assert not reading.done()
             assert await reading == list(range(1, 41))
         assert service.count("viewers_slow_total") == 0
 

@@ -15,6 +15,8 @@ from tests.chaos.fault import DECODER, SERVICE, STT, Fault
 from tests.chaos.judge import Span
 from tests.chaos.world import World
 
+AGAIN_AFTER_S = 1.0
+EXIT_AT_ONCE = 130
 DIES_WITH_IT_S = 2.0
 """What was spoken so shortly before is still on its way through speech-to-text."""
 LIVE_WITHIN_S = 35.0
@@ -31,12 +33,33 @@ async def kill(world: World, random: Random) -> str:
 
 async def restart(world: World, random: Random) -> str:
     """SIGTERM, and a new process after a moment, as a redeployment does."""
-    status = await world.service.stop()
-    if status != 0:
-        world.broken[f"exit status {status}"] += 1
+    _look_at(await world.service.stop(), world)
     await asyncio.sleep(random.uniform(0, 2))
     await world.service.start()
     return await _until_live(world)
+
+
+async def restart_twice(world: World, random: Random) -> str:
+    """The same again while publishers and viewers are still coming back."""
+    _look_at(await world.service.stop(), world)
+    await world.service.start()
+    await asyncio.sleep(random.uniform(0, 1))
+    return await restart(world, random)
+
+
+async def hurry(world: World, random: Random) -> str:
+    """SIGTERM, and one more for a service that still drains: it ends at once."""
+    from_at, service = time.time() - DIES_WITH_IT_S, world.service
+    again = asyncio.get_running_loop().call_later(AGAIN_AFTER_S, service.signal, signal.SIGTERM)
+    status = await service.stop()
+    again.cancel()
+    if status == EXIT_AT_ONCE:
+        world.excuses.append(Span(None, from_at, time.time()))
+    else:
+        _look_at(status, world)
+    await asyncio.sleep(random.uniform(0, 2))
+    await service.start()
+    return f"exit status {status}, {await _until_live(world)}"
 
 
 async def pause(world: World, random: Random) -> str:
@@ -46,6 +69,11 @@ async def pause(world: World, random: Random) -> str:
     await asyncio.sleep(seconds)
     world.service.signal(signal.SIGCONT)
     return f"{seconds:.1f} s"
+
+
+def _look_at(status: int | None, world: World) -> None:
+    if status != 0:
+        world.broken[f"exit status {status}"] += 1
 
 
 async def _until_live(world: World) -> str:
@@ -60,6 +88,8 @@ FAULTS = tuple(
     for name, deed, weight in (
         ("service-killed", kill, 2),
         ("service-restarted", restart, 1),
+        ("service-restarted-again", restart_twice, 1),
+        ("service-restarted-twice-signalled", hurry, 1),
         ("service-paused", pause, 1),
     )
 )
