@@ -21,9 +21,9 @@ MOST_WRONGS_TOLD = 50
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="How long the storm lasts.")] = 120.0,
+    seconds: Annotated[float, typer.Option(min=10, help="How long the storm lasts.")] = 120.0,
     seed: Annotated[int | None, typer.Option(help="What to draw faults by.")] = None,
-    sessions: Annotated[int, typer.Option(help="How many meetings there are.")] = 3,
+    sessions: Annotated[int, typer.Option(min=1, max=50, help="How many meetings there are.")] = 3,
     without: Annotated[
         str, typer.Option(help="Kinds of fault to leave out, comma-separated.")
     ] = "",
@@ -35,7 +35,7 @@ def main(
     Ends with 0 only if no promise was broken, and enough was done to break one.
     """
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    excluded, included = set(without.split(",")), set(only.split(",")) - {""}
+    excluded, included = _names(without), _names(only)
     kinds = [f for f in EVERY if f.name not in excluded and (not included or f.name in included)]
     seed = seed if seed is not None else int(time.time())
     tell(f"seed {seed}, {seconds:g} seconds, {len(kinds)} kinds of fault")
@@ -46,6 +46,14 @@ def main(
     _tell_wrongs(outcome)
     sys.stdout.write(line(outcome) + "\n")
     raise typer.Exit(0 if outcome.ok else 1)
+
+
+def _names(text: str) -> set[str]:
+    names = set(text.split(",")) - {""}
+    if unknown := names - {fault.name for fault in EVERY}:
+        known = ", ".join(sorted(fault.name for fault in EVERY))
+        raise typer.BadParameter(f"no such kind: {', '.join(sorted(unknown))}; there are {known}")
+    return names
 
 
 def tell(text: str) -> None:
