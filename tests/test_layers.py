@@ -24,10 +24,10 @@ LAYERS: list[set[str]] = [
     {"captioner", "lifecycle"},
     {"rtmp", "decode", "stt", "transcript", "hub", "store"},
     {"processes"},
-    {"watchdog"},
+    {"watchdog", "vitals"},
     {"aio", "metrics"},
     {"logs", "access"},
-    {"model", "errors", "lines"},
+    {"model", "errors", "lines", "capacity"},
 ]
 BOXES = ("rtmp", "decode", "stt", "transcript", "hub", "store")
 # What waits. Everything else in the boxes is pure, and so is what follows.
@@ -50,7 +50,14 @@ SHELLS = {
         "writer",
     },
 }
-PURE_ELSEWHERE = ["model.py", "errors.py", "lifecycle.py", "urls.py", "web/captions.py"]
+PURE_ELSEWHERE = [
+    "capacity.py",
+    "errors.py",
+    "lifecycle.py",
+    "model.py",
+    "urls.py",
+    "web/captions.py",
+]
 IMPURE = {"asyncio", "socket", "time", "random", "logging", "structlog", "threading", "subprocess"}
 
 

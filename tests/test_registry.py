@@ -6,9 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from realtime_core.access import rtmp_key
+from realtime_core.capacity import Capacity
 from realtime_core.errors import RequestError, SttRejected
 from realtime_core.metrics import Metrics
-from realtime_core.model import PublishEnd, SessionRecord, SessionState
+from realtime_core.model import PublishEnd, SessionOptions, SessionRecord, SessionState
 from realtime_core.registry import Registry, Rules
 from realtime_core.rtmp.server import PublishRequest, Refusal
 from realtime_core.session import Session
@@ -101,6 +102,54 @@ def test_past_the_limit_start_says_so() -> None:
         assert (caught.value.status, caught.value.code) == (503, "too_many_sessions")
 
     play(House(Rules(max_sessions=1)), story)
+
+
+def full() -> Capacity:
+    capacity = Capacity(least_free_bytes=1)
+    capacity.has_free(0)
+    return capacity
+
+
+def test_a_full_process_refuses_to_start_and_says_when_to_ask_again() -> None:
+    async def story(registry: Registry) -> None:
+        await registry.start("one")
+        registry.capacity = full()
+        with pytest.raises(RequestError) as caught:
+            await registry.start("two")
+        refused = caught.value
+        assert (refused.status, refused.code, refused.retry_after_s) == (503, "overloaded", 10)
+
+    house = play(House(), story)
+    assert house.value("session_starts_refused_total", reason="overloaded") == 1
+
+
+def test_a_full_process_still_finds_the_sessions_that_run() -> None:
+    async def story(registry: Registry) -> None:
+        first, _ = await registry.start("one")
+        registry.capacity = full()
+        again, is_new = await registry.start("one")
+        assert (again is first, is_new) == (True, False)
+        assert registry.pre_publish(request("one")) is None
+
+    play(House(), story)
+
+
+def test_a_full_process_starts_no_session_for_a_publish() -> None:
+    async def story(registry: Registry) -> None:
+        registry.capacity = full()
+        assert registry.pre_publish(request()) is Refusal.BUSY
+        assert publish(registry).closed_with is PublishEnd.STOPPED
+
+    assert play(House(Rules(auto_start=True)), story).events == []
+
+
+def test_a_full_process_goes_on_with_the_sessions_of_the_one_before() -> None:
+    async def story(registry: Registry) -> None:
+        registry.capacity = full()
+        registry.restore([SessionRecord("one", "e", SessionOptions(), created_at=0.0)])
+        assert registry.find("one").epoch == "e"
+
+    play(House(), story)
 
 
 def test_a_publish_nobody_started_is_refused() -> None:

@@ -17,6 +17,7 @@ from aiohttp import web
 
 from realtime_core.access import Gate
 from realtime_core.aio import TaskSet, backoff, persevere
+from realtime_core.capacity import Capacity
 from realtime_core.errors import RequestError, StoreUnavailable, may_retry
 from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
@@ -24,8 +25,8 @@ from realtime_core.metrics import Metrics
 from realtime_core.model import SessionRecord
 from realtime_core.parts import (
     Storage,
-    addresses,
     decoder_factory,
+    make_capacity,
     make_registry,
     make_stages,
     make_urls,
@@ -38,7 +39,8 @@ from realtime_core.rtmp.server import RtmpServer
 from realtime_core.settings import Settings
 from realtime_core.store.journal import Journal
 from realtime_core.store.postgres import PostgresStore
-from realtime_core.urls import WILDCARDS, reachable
+from realtime_core.urls import WILDCARDS, addresses, reachable
+from realtime_core.vitals import watch_vitals
 from realtime_core.web.broadcast import BroadcastRoutes
 from realtime_core.web.control import Control, ControlRoutes
 from realtime_core.web.health import HealthRoutes
@@ -49,7 +51,6 @@ from realtime_core.web.patience import Patience
 from realtime_core.web.routes import Routes, application
 from realtime_core.web.stored import StoredRoutes
 
-LAG_EVERY_S = 0.5
 LOOK_EVERY_S = 1.0
 ASK_EVERY_S = 10.0
 """How often a database that is away is asked again; each time the log says so."""
@@ -78,6 +79,7 @@ class Service:
     registry: Registry
     rtmp: RtmpServer
     posting: AsyncExitStack
+    capacity: Capacity
     live: LiveRoutes | None = None
     port: int = 0
     is_draining: bool = False
@@ -95,6 +97,8 @@ class Service:
     def degraded(self) -> list[str]:
         """Return why the service works less well than it should."""
         reasons: list[str] = []
+        if (shortage := self.capacity.shortage()) is not None:
+            reasons.append(f"full, new sessions are refused: short of {shortage.value}")
         storage = self.storage
         if storage is None:
             return reasons
@@ -155,17 +159,18 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
     if ways.broadcaster is not None:
         await posting.enter_async_context(ways.broadcaster)
     stages = make_stages(settings, metrics, http, hub, decoder, ways, storage)
-    registry = make_registry(settings, metrics, hub, stages, storage)
+    capacity = make_capacity(settings)
+    registry = make_registry(settings, metrics, hub, stages, storage, capacity)
     stack.push_async_callback(registry.drain, 0)
     if storage is not None:
         registry.restore(await _left_over(storage.journal))
     rtmp = await stack.enter_async_context(_rtmp_server(settings, metrics, registry))
-    service = Service(settings, metrics, hub, storage, registry, rtmp, posting)
+    service = Service(settings, metrics, hub, storage, registry, rtmp, posting, capacity)
     service.port = await _open_web(service, stack)
     tasks = TaskSet("app")
     stack.push_async_callback(tasks.close)
     _ = tasks.start(registry.watch(), "watch")
-    _ = tasks.start(_measure_lag(metrics), "lag")
+    _ = tasks.start(watch_vitals(capacity, metrics), "vitals")
     if storage is not None:
         _ = tasks.start(_reach_database(storage.table), "database")
     return service
@@ -289,11 +294,3 @@ async def _reach_database(table: PostgresStore) -> None:
 
 def _pauses() -> Iterator[float]:
     return backoff(1.0, most_s=ASK_EVERY_S)
-
-
-async def _measure_lag(metrics: Metrics) -> None:
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LAG_EVERY_S
-        await asyncio.sleep(LAG_EVERY_S)
-        metrics.loop_lag.observe(max(loop.time() - due, 0.0))

@@ -92,11 +92,21 @@ class RequestError(RealtimeCoreError):
         status: The HTTP status.
         code: A constant for programs, e.g. ``unknown_session``.
         field: The offending field of the request, if there is one.
+        retry_after_s: How long to wait before asking again, if that may help.
     """
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        field: str | None = None,
+        *,
+        retry_after_s: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.field = status, code, message, field
+        self.retry_after_s = retry_after_s
 
 
 def may_retry(exc: BaseException) -> bool:

@@ -257,6 +257,15 @@ class Metrics:
         self.sessions_ended = self._counter(
             "sessions_ended_total", "Sessions that ended, by outcome", "outcome"
         )
+        self.starts_refused = self._counter(
+            "session_starts_refused_total", "Sessions not started for want of room", "reason"
+        )
+        self.capacity_short = Gauge(
+            "capacity_short",
+            "1 while there is too little of it for another session",
+            ["of"],
+            registry=self.registry,
+        )
         self.quietest_seconds = self._gauge(
             "quietest_session_seconds",
             "Seconds since the last transcript of the quietest live session",

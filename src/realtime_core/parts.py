@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from realtime_core.access import TokenKeys
+from realtime_core.capacity import Capacity
 from realtime_core.captioner import Captioner
 from realtime_core.decode.ffmpeg import FfmpegDecoder
 from realtime_core.decode.inprocess import InprocessDecoder
@@ -30,7 +31,7 @@ from realtime_core.store.postgres import PostgresStore
 from realtime_core.store.writer import Writer
 from realtime_core.stt.config import GladiaConfig
 from realtime_core.stt.gladia import GladiaBridge
-from realtime_core.urls import WEBSOCKET_PATH, WILDCARDS, reachable, rtmp_url, websocket_url
+from realtime_core.urls import WEBSOCKET_PATH, reachable, rtmp_url, websocket_url
 from realtime_core.web.control import Urls
 
 BEHIND_AFTER_S = 15.0
@@ -156,7 +157,12 @@ def _forget_record(_record: SessionRecord) -> None:
 
 
 def make_registry(
-    settings: Settings, metrics: Metrics, hub: Hub, stages: Stages, storage: Storage | None
+    settings: Settings,
+    metrics: Metrics,
+    hub: Hub,
+    stages: Stages,
+    storage: Storage | None,
+    capacity: Capacity,
 ) -> Registry:
     """Return the registry, whose sessions are made of ``stages``."""
     waits = Waits(settings.publish_grace_s, settings.session_idle_timeout_s)
@@ -186,6 +192,16 @@ def make_registry(
             rtmp_key_secret=secret.get_secret_value() if secret else None,
             keeps_sessions=storage is not None,
         ),
+        capacity=capacity,
+    )
+
+
+def make_capacity(settings: Settings) -> Capacity:
+    """Return what says when the process is full."""
+    lag_ms, free_mb = settings.admit_loop_lag_ms, settings.admit_free_memory_mb
+    return Capacity(
+        most_lag_s=lag_ms / 1000 if lag_ms else None,
+        least_free_bytes=free_mb * 2**20 if free_mb else None,
     )
 
 
@@ -283,10 +299,3 @@ def token_keys(settings: Settings) -> TokenKeys | None:
         livekit_key=settings.livekit_api_key,
         livekit_secret=livekit.get_secret_value() if livekit else None,
     )
-
-
-def addresses(host: str) -> list[str] | None:
-    """Return the addresses to listen on; None means all, IPv4 and IPv6."""
-    if host in WILDCARDS:
-        return None
-    return ["127.0.0.1", "::1"] if host == "localhost" else [host]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from realtime_core.access import is_rtmp_key
 from realtime_core.aio import TaskSet
+from realtime_core.capacity import Capacity
 from realtime_core.errors import RequestError
 from realtime_core.lifecycle import Signal, allows
 from realtime_core.logs import get_logger
@@ -26,6 +27,8 @@ from realtime_core.rtmp.server import Publish, PublishRequest, Refusal
 from realtime_core.session import Session
 
 WATCH_EVERY_S = 5.0
+TRY_AGAIN_S = 10
+"""What callers are told to wait when the process is full: as far as it looks back."""
 
 log = get_logger("registry")
 
@@ -53,6 +56,7 @@ class Registry:
     Args:
         build: Makes a session of its record; it is run here.
         opened, closed: Told when a session begins and when it is gone.
+        capacity: Says whether the process can take another session.
 
     Attributes:
         is_closing: Whether the service shuts down, and nothing starts any more.
@@ -63,6 +67,7 @@ class Registry:
     closed: Callable[[Session], None]
     metrics: Metrics
     rules: Rules = field(default_factory=Rules)
+    capacity: Capacity = field(default_factory=Capacity)
     _sessions: dict[str, Session] = field(default_factory=dict)
     _tasks: TaskSet = field(default_factory=lambda: TaskSet("sessions"))
     is_closing: bool = False
@@ -197,12 +202,12 @@ class Registry:
             return Refusal.SHUTTING_DOWN
         if not self.rules.auto_start:
             return Refusal.UNKNOWN_STREAM
-        return Refusal.BUSY if self._is_full() else None
+        return Refusal.BUSY if self._refusal() else None
 
     def post_publish(self, publish: Publish) -> None:
         """A publish began: its session goes live."""
         session = self._sessions.get(publish.slug)
-        if session is None and self.rules.auto_start:
+        if session is None and self.rules.auto_start and self._refusal() is None:
             session = self._start(publish.slug, SessionOptions())
         if session is None or not allows(session.state, Signal.PUBLISHED):
             publish.close(PublishEnd.STOPPED)  # it ended since the publish was admitted
@@ -224,10 +229,9 @@ class Registry:
     def _start(self, slug: str, options: SessionOptions) -> Session:
         if self.is_closing:
             raise RequestError(503, "shutting_down", "the service is shutting down, try again")
-        if self._is_full():
-            raise RequestError(
-                503, "too_many_sessions", f"all {self.rules.max_sessions} sessions are in use"
-            )
+        if (refusal := self._refusal()) is not None:
+            self.metrics.starts_refused.labels(refusal.code).inc()
+            raise refusal
         # It opens the numbering anew: viewers of an earlier run must not resume into it.
         epoch = secrets.token_hex(8)
         return self._run_session(SessionRecord(slug, epoch, options, created_at=time.time()))
@@ -238,8 +242,17 @@ class Registry:
         _ = self._tasks.start(self._run(session), record.slug)
         return session
 
-    def _is_full(self) -> bool:
-        return len(self._sessions) >= self.rules.max_sessions
+    def _refusal(self) -> RequestError | None:
+        """Return what a caller is told when there is no room for another session."""
+        most, shortage = self.rules.max_sessions, self.capacity.shortage()
+        if len(self._sessions) >= most:
+            code, reason = "too_many_sessions", f"all {most} sessions are in use"
+        elif shortage is not None:
+            code = "overloaded"
+            reason = f"the service is full (short of {shortage.value}), try again or elsewhere"
+        else:
+            return None
+        return RequestError(503, code, reason, retry_after_s=TRY_AGAIN_S)
 
     async def _run(self, session: Session) -> None:
         try:

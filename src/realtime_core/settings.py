@@ -61,6 +61,10 @@ class Settings(BaseSettings):
 
     max_sessions: Annotated[int, Field(ge=1)] = 100
     """Most sessions at a time; past it, start answers 503."""
+    admit_loop_lag_ms: Annotated[float, Field(ge=0)] = 40
+    """How late the event loop may run, one time in ten, before start answers 503; 0 admits whatever happens. Milliseconds."""
+    admit_free_memory_mb: Annotated[int, Field(ge=0)] = 96
+    """Memory that the machine, or the container, has to have left, or start answers 503; 0 admits whatever happens. MiB."""
     auto_start: bool = False
     """Whether a publish for a slug that nobody started starts the session."""
     publish_grace_s: Seconds = 35

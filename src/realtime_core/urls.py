@@ -26,3 +26,10 @@ def rtmp_url(host: str, port: int, slug: str, key_secret: str | None) -> str:
 def websocket_url(base_url: str, slug: str) -> str:
     """Return where viewers of ``slug`` connect. ``base_url`` is http(s) without a path."""
     return f"ws{base_url.removeprefix('http')}{WEBSOCKET_PATH}?sessionSlug={quote(slug)}"
+
+
+def addresses(host: str) -> list[str] | None:
+    """Return the addresses to listen on; None means all, IPv4 and IPv6."""
+    if host in WILDCARDS:
+        return None
+    return ["127.0.0.1", "::1"] if host == "localhost" else [host]

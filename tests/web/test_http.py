@@ -12,6 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from realtime_core.access import Gate, TokenKeys
+from realtime_core.capacity import Capacity
 from realtime_core.hub.rooms import Hub
 from realtime_core.metrics import Metrics
 from realtime_core.model import SessionOptions, SessionRecord
@@ -208,6 +209,14 @@ async def test_a_full_service_says_so(site: Site) -> None:
     await site.post(START, {"sessionSlug": "one"})
     status, answer = await site.post(START, {"sessionSlug": "two"})
     assert (status, answer["error"]["code"]) == (503, "too_many_sessions")
+
+
+async def test_a_full_service_says_when_to_ask_again(site: Site) -> None:
+    site.registry.capacity = Capacity(least_free_bytes=1)
+    site.registry.capacity.has_free(0)
+    async with site.client.post(START, json={"sessionSlug": "one"}) as response:
+        assert (response.status, response.headers["Retry-After"]) == (503, "10")
+        assert (await response.json())["error"]["code"] == "overloaded"
 
 
 async def test_a_speaker_report_is_204_and_counted(site: Site) -> None:

@@ -36,7 +36,9 @@ class Body(BaseModel):
 def error_response(error: RequestError) -> web.Response:
     """Return the JSON answer that tells of ``error``."""
     body = {"error": {"code": error.code, "message": error.message, "field": error.field}}
-    return web.json_response(body, status=error.status)
+    after_s = error.retry_after_s
+    headers = None if after_s is None else {"Retry-After": str(after_s)}
+    return web.json_response(body, status=error.status, headers=headers)
 
 
 @web.middleware
