@@ -142,6 +142,15 @@ class FakeStt:
             emit(event)
 
 
+WALL_S = 1_790_000_000.0
+"""What the clock on the wall shows when the loop's shows 0; in virtual time tests."""
+
+
+def wall() -> float:
+    """The clock on the wall, in step with the loop's."""
+    return WALL_S + asyncio.get_running_loop().time()
+
+
 class NotingCaptioner(Captioner):
     """A captioner that notes who was reported."""
 
@@ -193,6 +202,7 @@ class World:
             metrics=self.metrics,
             draft_timeout_s=5.0,
             speaker_lag_s=0.0,
+            wall=wall,
         )
 
     def _show(self, transcript: Transcript) -> None:

@@ -1,7 +1,6 @@
 """A session over a restart of the service: what it leaves, and how it is gone on with."""
 
 import asyncio
-import time
 from dataclasses import replace
 
 import pytest
@@ -15,7 +14,7 @@ from realtime_core.model import (
     Transcript,
 )
 from realtime_core.transcript.timekeeper import FRAME_S
-from tests.fakes import TAG, World, heard
+from tests.fakes import TAG, WALL_S, World, heard, wall
 from tests.test_session import DRAINING, ENDED, LIVE, RECONNECTING, play, publish, settle
 
 DRAFT = Transcript(
@@ -41,7 +40,7 @@ def left_behind(*, away_s: float = 20.0, **changes: object) -> SessionRecord:
         "e1",
         SessionOptions(languages=("de",)),
         was_published=True,
-        zero_at=time.time() - 40.0 - away_s,
+        zero_at=WALL_S - 40.0 - away_s,
         seq=41,
         finals=12,
         heard_to_s=40.0,
@@ -76,7 +75,7 @@ def test_what_is_said_then_is_dated_by_the_wall_clock_and_the_hole_is_told() -> 
     # The audio began a frame ago.
     assert [gap.from_s, gap.to_s] == pytest.approx([40.0, 60 - FRAME_S], abs=0.01)
     assert world.shown[0].start_s == pytest.approx(61 - FRAME_S, abs=0.01)
-    assert world.stored[0].started_at == pytest.approx(time.time() + 1 - FRAME_S, abs=0.5)
+    assert world.stored[0].started_at == pytest.approx(WALL_S + 1 - FRAME_S, abs=0.01)
     lost_s = world.metrics.registry.get_sample_value(
         "audio_dropped_seconds_total", {"stage": "restart"}
     )
@@ -97,7 +96,7 @@ def test_a_decoder_that_is_slow_to_start_dates_nothing_late() -> None:
         assert asyncio.get_running_loop().time() - came_at == 0.25
         zero_at = world.session.record.zero_at
         assert zero_at is not None
-        assert time.time() - zero_at == pytest.approx(0.25 + FRAME_S, abs=0.01)
+        assert wall() - zero_at == pytest.approx(0.25 + FRAME_S, abs=0.01)
         world.session.publish_ended(publisher, PublishEnd.CLEAN)
 
     play(World(), story)

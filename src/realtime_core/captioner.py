@@ -66,6 +66,7 @@ class Captioner:
         store: Takes each final to the journal, with the session's record as it is then;
             called before ``publish``.
         save: Keeps the session's record.
+        wall: Returns the seconds since 1970, in UTC.
     """
 
     def __init__(
@@ -78,9 +79,10 @@ class Captioner:
         metrics: Metrics,
         draft_timeout_s: float,
         speaker_lag_s: float,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.tally = Tally(finals=record.finals)
-        self._record, self._save = record, save
+        self._record, self._save, self._wall = record, save, wall
         self._publish, self._store, self._metrics = publish, store, metrics
         self._ledger = Ledger(
             limit_s=draft_timeout_s + PROMISE_MARGIN_S,
@@ -143,7 +145,7 @@ class Captioner:
             What was lost before it: in a restart, or on the way to here.
         """
         now, is_first = _now(), not self._time.has_begun
-        gap = self._time.arrived(now, time.time(), pcm)
+        gap = self._time.arrived(now, self._wall(), pcm)
         if is_first:
             self._first_audio(gap)
         samples = memoryview(pcm).cast("h")[::LOUD_STRIDE]
@@ -272,7 +274,7 @@ class Captioner:
         self._deliver(self._assembler.expire(_now(), self._now_s()))
 
     def _row(self, transcript: Transcript) -> FinalRow:
-        zero = self._record.zero_at if self._record.zero_at is not None else time.time()
+        zero = self._record.zero_at if self._record.zero_at is not None else self._wall()
         return FinalRow(
             session_slug=transcript.session_slug,
             epoch=self._record.epoch,
@@ -289,7 +291,7 @@ class Captioner:
             finalized_by=transcript.finalized_by or FinalizedBy.STT,
             started_at=zero + transcript.start_s,
             ended_at=zero + transcript.end_s,
-            received_at=time.time() - max(_now() - transcript.received_at, 0.0),
+            received_at=self._wall() - max(_now() - transcript.received_at, 0.0),
         )
 
 
