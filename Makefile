@@ -53,8 +53,11 @@ lock:  ## Pin the dependencies anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links --no-annotate --all-extras -c requirements.lock \
-	  pyproject.toml -o requirements-dev.lock
+	  --no-emit-index-url --no-emit-find-links --no-annotate -c requirements.lock \
+	  --extra embedded --extra inprocess --extra dev pyproject.toml -o requirements-dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-annotate -c requirements-dev.lock \
+	  --extra bench pyproject.toml -o requirements-bench.lock
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
