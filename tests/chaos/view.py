@@ -61,6 +61,8 @@ class View:
                 self.gaps.add((message["from"], message["to"]))
             case "status":
                 self.is_over = message["state"] == "ended"
+            case "error" if message["code"] == "shutting_down":
+                pass  # its session is suspended, and the next process has it
             case _:
                 self.faults[f"said {message['type']}"] += 1
 

@@ -158,6 +158,12 @@ def test_a_text_may_be_shorter_only_if_its_final_was_withheld() -> None:
     assert verdict(rows, withheld=[held]).mangled == []
 
 
+def test_a_service_that_stops_may_tell_viewers_to_come_back() -> None:
+    view = watching()
+    view.take({"type": "error", "code": "shutting_down", "message": "try again"}, 0.0)
+    assert verdict(view=view).ok
+
+
 def test_what_nobody_said_is_strange_except_as_a_piece_of_something_broken() -> None:
     noise = replace(ROWS[0], utterance_id="u9", seq=99, text="Good morning")
     assert len(verdict([*ROWS, noise], watching()).strange) == 1
@@ -177,7 +183,7 @@ def test_what_nobody_said_is_strange_except_as_a_piece_of_something_broken() -> 
             "history repeated",
         ),
         ([ready(history=[message(ROWS[1]), message(ROWS[0])])], "history out of order"),
-        ([{"type": "error"}], "said error"),
+        ([{"type": "error", "code": "internal"}], "said error"),
     ],
 )
 def test_a_view_notes_what_no_server_may_do(messages: list[dict[str, Any]], fault: str) -> None:
