@@ -4,10 +4,11 @@ The least is a loop of ``socket.send`` over the same number of sockets, with a f
 already made. The hub's pass encodes, frames, keeps the transcript for late comers, counts,
 and writes to asyncio transports. Both send to another process that reads all of it.
 
-    python bench/hub_fanout.py [--viewers 500] [--passes 300] [--loop uvloop|asyncio]
+    python bench/hub_fanout.py [--viewers 50,500] [--passes 300] [--loop uvloop|asyncio]
+                               [--json bench/results/fanout.json]
 
-The last line is one line of JSON; the times are medians per pass, in microseconds of this
-thread's processor time, which other work on the machine changes little.
+Prints one line of JSON for each number of viewers; the times are medians per pass, in
+microseconds of this thread's processor time, which other work on the machine changes little.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 from statistics import median
 
 import uvloop
@@ -89,17 +91,25 @@ async def transports_to(port: int, count: int) -> list[asyncio.Transport]:
     ]
 
 
-def hub_with_viewers(transports: list[asyncio.Transport]) -> Hub:
+def seated(transports: list[asyncio.Transport]) -> list[Viewer]:
+    viewers = [Viewer(web.WebSocketResponse(), each, limit_bytes=262_144) for each in transports]
+    for viewer in viewers:
+        viewer.open()
+    return viewers
+
+
+def hub_with(viewers: list[Viewer]) -> Hub:
     hub = Hub(Metrics())
     hub.open("bench", "e", SessionState.LIVE)
-    for transport in transports:
-        hub.join("bench", Viewer(web.WebSocketResponse(), transport, limit_bytes=262_144))
+    for viewer in viewers:
+        hub.join("bench", viewer)
     return hub
 
 
-async def measure(port: int, viewers: int, passes: int) -> dict[str, float]:
-    sockets, transports = bare_sockets(port, viewers), await transports_to(port, viewers)
-    hub = hub_with_viewers(transports)
+async def measure(port: int, count: int, passes: int) -> dict[str, float]:
+    sockets, transports = bare_sockets(port, count), await transports_to(port, count)
+    viewers = seated(transports)
+    hub = hub_with(viewers)
     frame = wire.frame(wire.transcript_message(transcript(1), sent_at_ms=1).encode())
     bare, whole = [], []
     for seq in range(1, passes + WARM_UP + 1):
@@ -108,15 +118,18 @@ async def measure(port: int, viewers: int, passes: int) -> dict[str, float]:
             sock.send(frame)
         bare.append(time.thread_time() - began)
         await asyncio.sleep(PAUSE_S)
+        message = transcript(seq)
         began = time.thread_time()
-        reached = hub.publish(transcript(seq))
-        await asyncio.sleep(0)  # uvloop writes when the callbacks of a turn are done
+        reached = hub.publish(message)
+        await asyncio.sleep(0)  # in case that the loop puts anything off
         whole.append(time.thread_time() - began)
-        assert reached == viewers
+        assert reached == count
         await asyncio.sleep(PAUSE_S)
     for each in sockets:
         each.close()
-    for transport in transports:
+    hub.close("bench")
+    for viewer, transport in zip(viewers, transports, strict=True):
+        viewer.release()
         transport.close()
     bare_us, whole_us = median(bare[WARM_UP:]) * 1e6, median(whole[WARM_UP:]) * 1e6
     ratio = round(whole_us / bare_us, 3)
@@ -125,9 +138,10 @@ async def measure(port: int, viewers: int, passes: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--viewers", type=int, default=500)
+    parser.add_argument("--viewers", default="500", help="numbers, separated by commas")
     parser.add_argument("--passes", type=int, default=300)
     parser.add_argument("--loop", choices=LOOPS, default="uvloop")
+    parser.add_argument("--json", type=Path, help="a file for the results")
     parser.add_argument("--read", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     configure("warning")
@@ -135,17 +149,26 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if asked.read:
         return read_everything()
+    results = [run(int(viewers), asked.passes, asked.loop) for viewers in asked.viewers.split(",")]
+    if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps(results, indent=1) + "\n")
+    return None
+
+
+def run(viewers: int, passes: int, loop: str) -> dict[str, float]:
+    """Measure with so many viewers, print the result and return it."""
     with subprocess.Popen(
         [sys.executable, __file__, "--read"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as reader:
         assert reader.stdin
         assert reader.stdout
         port = int(reader.stdout.readline())
-        with asyncio.Runner(loop_factory=LOOPS[asked.loop]) as runner:
-            result = runner.run(measure(port, asked.viewers, asked.passes))
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            result = runner.run(measure(port, viewers, passes))
         reader.stdin.close()
-    print(json.dumps({"viewers": asked.viewers, "loop": asked.loop, **result}))
-    return None
+    print(json.dumps({"loop": loop, "viewers": viewers, **result}), flush=True)
+    return {"viewers": viewers, **result}
 
 
 if __name__ == "__main__":

@@ -24,19 +24,30 @@ LAYERS: list[set[str]] = [
     {"captioner", "lifecycle"},
     {"rtmp", "decode", "stt", "transcript", "hub", "store"},
     {"processes"},
+    {"spawn"},
     {"watchdog", "vitals"},
     {"aio", "metrics"},
-    {"logs", "access"},
+    {"logs", "access", "counting"},
     {"model", "errors", "lines", "capacity"},
 ]
 BOXES = ("rtmp", "decode", "stt", "transcript", "hub", "store")
 # What waits. Everything else in the boxes is pure, and so is what follows.
 SHELLS = {
     "rtmp": {"connection", "listening", "server"},
-    "decode": {"ffmpeg", "inprocess", "intake", "locate", "outlet", "run"},
+    "decode": {
+        "bell",
+        "ffmpeg",
+        "inlet",
+        "inprocess",
+        "intake",
+        "locate",
+        "outlet",
+        "run",
+        "starts",
+    },
     "stt": {"api", "connection", "feed", "gladia", "recovery", "reporter", "websocket"},
     "transcript": set[str](),
-    "hub": {"post", "rooms"},
+    "hub": {"crowd", "post", "rooms"},
     "store": {
         "backlog",
         "embedded",

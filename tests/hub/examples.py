@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
+from realtime_core.hub.crowd import Listener
 from realtime_core.hub.wire import CloseCode
 from realtime_core.model import FinalizedBy, FinalRow, Transcript, Word
 
@@ -121,6 +123,13 @@ class FakeListener:
         self.frozen = False
         self._buffer = b""
         self.most_buffered = 0
+
+    @property
+    def descriptor(self) -> None:
+        return None
+
+    def attend(self, fell_behind: Callable[[Listener], None]) -> None:
+        pass  # it has no other way to fall behind
 
     def buffered_bytes(self) -> int:
         return len(self._buffer)

@@ -192,6 +192,6 @@ def test_a_client_that_breaks_the_rules_and_does_not_read_is_freed_too() -> None
             service.hub.publish(final(seq, "x" * 1000, utterance=str(seq)))
         # aiohttp answers this with a close of its own, and waits for what was written to leave.
         writer.write(TOO_LONG)
-        assert await gone(service) == pytest.approx(50, abs=6)
+        assert await gone(service) == pytest.approx(25, abs=1)
 
     with_deaf_client(scene)

@@ -8,30 +8,19 @@ in ``docs/decisions/0004-the-hub-hangs-up-on-slow-viewers.md``.
 from __future__ import annotations
 
 import time
-from typing import Protocol
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from realtime_core.errors import RequestError
 from realtime_core.hub import wire
+from realtime_core.hub.crowd import Crowd, Listener
 from realtime_core.hub.replay import CatchUp, Entry, Lack, Older, Replay
 from realtime_core.hub.wire import CloseCode
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioGap, SessionState, Transcript
 
-
-class Listener(Protocol):
-    """What the hub needs of a connection, and no more. None of it calls the hub back."""
-
-    def buffered_bytes(self) -> int:
-        """Return how much was written and is not yet with the operating system."""
-
-    def write(self, frame: bytes) -> None:
-        """Hand bytes to the transport. Never waits, never raises."""
-
-    def hang_up(self, code: CloseCode) -> None:
-        """Close, after what was written, within a bounded time. Never waits, never raises."""
+__all__ = ["Hub", "Listener"]
 
 
 class Room:
@@ -39,8 +28,7 @@ class Room:
 
     def __init__(self, slug: str, replay: Replay, state: SessionState) -> None:
         self.slug, self.replay, self.state = slug, replay, state
-        # What may wait for each, in bytes.
-        self.limits: dict[Listener, int] = {}
+        self.crowd = Crowd()
         # Whoever posts to it numbers and stores it elsewhere: our table cannot be relied on.
         self.is_posted_to = False
 
@@ -55,21 +43,13 @@ class Room:
             history=[Raw(payload) for payload in catch_up.history],
             recovered=UNSET if catch_up.recovered is None else catch_up.recovered,
         )
-        frame = wire.frame(ready.encode())
-        # On top of the limit: a long history must not make a newcomer slow from the start.
-        self.limits[listener] = max(limit + len(frame), self.limits.get(listener, 0))
-        listener.write(frame)
+        # Its limit grows by that: a long history must not make a newcomer slow from the start.
+        self.crowd.welcome(listener, wire.frame(ready.encode()), limit)
 
     def spread(self, frame: bytes) -> tuple[int, list[Listener]]:
         """Write to all that keep up; return how many do, and those that do not."""
-        crowded = []
-        for listener, limit in self.limits.items():
-            # Not counting this frame: one that is larger than the limit is nobody's fault.
-            if listener.buffered_bytes() <= limit:
-                listener.write(frame)
-            else:
-                crowded.append(listener)
-        return len(self.limits) - len(crowded), crowded
+        crowded = self.crowd.spread(frame)
+        return len(self.crowd) - len(crowded), crowded
 
 
 class Hub:
@@ -192,7 +172,7 @@ class Hub:
             RequestError: 404 and 503 as :meth:`lack` does.
         """
         room = self._room(slug)
-        if listener not in room.limits:
+        if listener not in room.crowd:
             self._metrics.viewers.inc()
         catch_up = room.replay.catch_up(since, epoch, older)
         room.greet(listener, self._limit, catch_up)
@@ -202,7 +182,7 @@ class Hub:
     def leave(self, slug: str, listener: Listener) -> None:
         """Count a listener out. May be called twice, and after it was hung up on."""
         room = self._rooms.get(slug)
-        if room is not None and room.limits.pop(listener, None) is not None:
+        if room is not None and room.crowd.forget(listener):
             self._metrics.viewers.dec()
 
     def close(self, slug: str, code: CloseCode = CloseCode.NORMAL) -> None:
@@ -217,13 +197,13 @@ class Hub:
         # At a shutdown it is only suspended, and its viewers are to come back.
         if room.state is not SessionState.ENDED and code is not CloseCode.SHUTTING_DOWN:
             self.status(slug, SessionState.ENDED, "session ended")
-        self._hang_up(room, list(room.limits), code)
+        self._hang_up(room, list(room.crowd), code)
         del self._rooms[slug]
 
     def viewers(self, slug: str) -> int:
         """Return how many listen to a session."""
         room = self._rooms.get(slug)
-        return len(room.limits) if room else 0
+        return len(room.crowd) if room else 0
 
     def _room(self, slug: str) -> Room:
         room = self._rooms.get(slug)

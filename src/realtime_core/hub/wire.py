@@ -20,6 +20,7 @@ from realtime_core.model import AudioGap, Transcript, Word, is_slug
 
 FIN_AND_TEXT = 0x81
 FIN_AND_PONG = 0x8A
+PING_FRAME = bytes((0x89, 0))
 DECIMALS = 3  # of seconds and confidences; floats' tails would be half of a message
 
 T = TypeVar("T")

@@ -19,7 +19,8 @@ from realtime_core.web.viewer import Pace, Viewer
 MOST_MALFORMED = 3
 MOST_UNDERTAKINGS = 64
 """Starts and stops under way at a time, over all clients."""
-HEARTBEATS_TO_LIVE = 2
+HEARTBEATS_TO_LIVE = 1.5
+"""How long a client may say nothing; after one heartbeat it is asked whether it is there."""
 
 CODE_BY_STATUS = {
     401: CloseCode.UNAUTHORISED,
@@ -48,7 +49,7 @@ class Conversation:
         self._token: str | None = None
         self._who: Identity | None = None
         self._malformed = 0
-        self._busy = self._over = False
+        self._busy = self._over = self._was_asked = False
         self._catching_up: asyncio.Task[None] | None = None
 
     def begin(self, query: Mapping[str, str]) -> None:
@@ -84,23 +85,31 @@ class Conversation:
     # How long to wait.
 
     def _patience_s(self) -> float:
-        most_s = HEARTBEATS_TO_LIVE * self._limits.heartbeat_s
+        heartbeats = HEARTBEATS_TO_LIVE if self._was_asked else 1
+        until = self._heard_at + heartbeats * self._limits.heartbeat_s
         if self.slug is None and not self._busy:
-            return min(self._subscribe_by - self._clock(), most_s)
-        return most_s
+            until = min(until, self._subscribe_by)
+        return until - self._clock()
 
     def _is_hopeless(self) -> bool:
+        """Whether there is nothing more to wait for. Asks a silent client if it is there."""
         now = self._clock()
         if self.slug is None and not self._busy and now >= self._subscribe_by:
             error = RequestError(408, "no_subscribe", "no session was named in time")
             self._refuse(error, CloseCode.NO_SUBSCRIBE)
-        # aiohttp's heartbeat ends most silent peers before; not one that it waits to write to.
-        return now - self._heard_at >= HEARTBEATS_TO_LIVE * self._limits.heartbeat_s
+        silent_s, heartbeat_s = now - self._heard_at, self._limits.heartbeat_s
+        if silent_s >= HEARTBEATS_TO_LIVE * heartbeat_s:
+            self.viewer.cut_off()
+            return True
+        if silent_s >= heartbeat_s and not self._was_asked:
+            self._was_asked = True
+            self.viewer.ping()
+        return False
 
     # What comes in.
 
     def _take(self, message: WSMessage) -> bool:
-        self._heard_at = self._clock()
+        self._heard_at, self._was_asked = self._clock(), False
         if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR):
             return False
         if not self._pace.allows(self._heard_at):

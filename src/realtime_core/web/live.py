@@ -94,9 +94,10 @@ class LiveRoutes:
         limits = self._house.limits
         ws = web.WebSocketResponse(
             timeout=limits.close_timeout_s,
-            # Pings come to us: they count as messages, and answering them must not wait.
+            # Pings come to us: they count as messages, and answering them must not wait. The
+            # heartbeat is ours, too: so aiohttp writes nothing while the hub does.
             autoping=False,
-            heartbeat=limits.heartbeat_s,
+            autoclose=False,
             compress=False,
             max_msg_size=MESSAGE_BYTES,
         )
@@ -184,7 +185,7 @@ class LiveRoutes:
         log.info("WebSocket closed", session=conversation.slug, code=code)
 
     def _admit(self, conversation: Conversation) -> None:
-        conversation.viewer.bound_kernel_buffer()
+        conversation.viewer.open()
         # Browsers do not show a page why an upgrade was refused; a close code they do.
         if self._closing:
             conversation.viewer.hang_up(CloseCode.SHUTTING_DOWN)

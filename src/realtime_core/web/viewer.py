@@ -1,13 +1,16 @@
-"""One WebSocket as the hub sees it: bytes to a transport, and an end in bounded time.
+"""One WebSocket as the hub sees it: bytes to a socket, and an end in bounded time.
 
-Frames go straight to the transport, past aiohttp's writer. Both write whole frames at once
-and from the event loop's thread, and compression, which would hold a frame over an
-``await``, is off; so no frame can land inside another.
+Frames go past aiohttp's writer: to the transport, or, while that holds nothing, by the hub
+straight to the socket. All of them write whole frames at once and from the event loop's
+thread, and compression, which would hold a frame over an ``await``, is off. aiohttp itself
+writes only the upgrade, before, and a close frame, after; so no frame can land inside another.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +18,7 @@ from contextlib import suppress
 from aiohttp import WebSocketError, WSMessage, web
 
 from realtime_core.hub import wire
+from realtime_core.hub.crowd import Listener
 from realtime_core.hub.wire import CloseCode
 
 SEND_BUFFER_BYTES = 65_536
@@ -32,30 +36,53 @@ class Viewer:
 
     Attributes:
         closed_with: The code with which we hung up; None while we have not.
-        buffered_bytes: Returns what waits in the transport.
+        descriptor: The socket's, our own copy: closed by :meth:`close` and not by the transport,
+            so that it is never another connection's. None before :meth:`open`, and when all has
+            to go through the transport.
     """
 
     def __init__(
         self, ws: web.WebSocketResponse, transport: asyncio.Transport, *, limit_bytes: int
     ) -> None:
         self.closed_with: CloseCode | None = None
-        # The transport's own method: the hub asks each of 500 viewers for each message.
-        self.buffered_bytes: Callable[[], int] = transport.get_write_buffer_size
+        self.descriptor: int | None = None
         self._ws, self._transport, self._limit_bytes = ws, transport, limit_bytes
+        self._fell_behind: Callable[[Listener], None] | None = None
         self._patience: asyncio.Timeout | None = None
         self._violation: int | None = None
 
-    def bound_kernel_buffer(self) -> None:
-        """Keep the kernel from taking megabytes for a viewer that does not read."""
+    def open(self) -> None:
+        """Keep the kernel from taking megabytes for it, and open the way past the transport."""
         sock = self._transport.get_extra_info("socket")
         with suppress(OSError):  # it is gone; reading will say so
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            if self._transport.get_extra_info("sslcontext") is None:
+                self.descriptor = _copied(sock.fileno())
+
+    def buffered_bytes(self) -> int:
+        """Return what waits in the transport."""
+        return self._transport.get_write_buffer_size()
+
+    def attend(self, fell_behind: Callable[[Listener], None]) -> None:
+        """Call this from now on when bytes wait in the transport after a write."""
+        self._fell_behind = fell_behind
 
     def write(self, frame: bytes) -> None:
         """Hand bytes to the transport. Never waits, never raises."""
         # uvloop raises on a write to a transport that is closed.
         if not self._transport.is_closing():
             self._transport.write(frame)
+            if self._fell_behind is not None and self._transport.get_write_buffer_size():
+                self._fell_behind(self)
+
+    def ping(self) -> None:
+        """Ask whether the client is still there; the answer comes by :meth:`receive`."""
+        if self.closed_with is None:
+            self.write(wire.PING_FRAME)
+
+    def cut_off(self) -> None:
+        """End a connection whose peer is gone, without a goodbye."""
+        self._transport.abort()
 
     def answer(self, frame: bytes) -> None:
         """Write an answer; hang up on a client that keeps asking and does not read."""
@@ -103,7 +130,26 @@ class Viewer:
         finally:
             # Closing would wait for as long as the peer does not read.
             self._transport.abort()
+            self.release()
         return int(self.closed_with or self._violation or self._ws.close_code or 1005)
+
+    def release(self) -> None:
+        """Close the way past the transport. May be called twice."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+def _copied(descriptor: object) -> int | None:
+    """Return a copy of a file descriptor; None when there are too few to spare one."""
+    if not isinstance(descriptor, int):  # a loop without sockets
+        return None
+    copy = os.dup(descriptor)
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if copy < most // 2:  # the other half is for those that come
+        return copy
+    os.close(copy)
+    return None
 
 
 class Pace:
