@@ -22,13 +22,14 @@ import uvloop
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioTag, PublishEnd
 from realtime_core.rtmp import amf
-from realtime_core.rtmp.chunks import ChunkWriter
+from realtime_core.rtmp.chunk_writer import ChunkWriter
 from realtime_core.rtmp.server import Publish, PublishRequest, Refusal, RtmpServer
 
 STREAMS = 10
 PACED_FRAMES = 150  # for each stream
 FLAT_OUT_FRAMES = 3000
 FRAME_S = 1024 / 44_100
+CHUNK_BYTES = 128
 CONFIG, FRAME = b"\xaf\x00\x12\x10", b"\xaf\x01" + bytes(370)
 
 
@@ -94,7 +95,15 @@ class CountingHost:
         """Nothing to do."""
 
 
-AUDIO, CONFIGURATION = (ChunkWriter().message(5, 8, 1, body) for body in (FRAME, CONFIG))
+def delta_message(csid: int, delta_ms: int, body: bytes) -> bytes:
+    """Return audio as encoders go on with it: a type 1 header, and the body cut by type 3."""
+    head = bytes([0x40 | csid]) + delta_ms.to_bytes(3, "big") + len(body).to_bytes(3, "big")
+    cuts = (body[at : at + CHUNK_BYTES] for at in range(0, len(body), CHUNK_BYTES))
+    return head + b"\x08" + bytes([0xC0 | csid]).join(cuts)
+
+
+CONFIGURATION = ChunkWriter().message(5, 8, 1, CONFIG)
+AUDIO = delta_message(5, 23, FRAME)
 
 
 def publish_all(port: int, frames: int, pause_s: float, is_bare: bool) -> None:

@@ -1,7 +1,7 @@
 """A session over a restart of the service: what it leaves, and how it is gone on with."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -251,3 +251,18 @@ def test_each_transcript_leaves_a_record_that_the_next_process_can_go_on_from() 
 
     record = play(World(), story).records[0]
     assert (record.was_published, record.seq) == (True, 0)
+
+
+def test_what_the_next_process_is_told_leaves_no_field_out() -> None:
+    told = left_behind(drafts=(DRAFT,), is_ending=True, created_at=1.0)
+    blank = SessionRecord("", "")
+    assert [
+        each.name for each in fields(told) if getattr(told, each.name) == getattr(blank, each.name)
+    ] == []
+    recorded: list[SessionRecord] = []
+
+    async def story(world: World) -> None:
+        recorded.append(world.session.record)
+
+    play(World(record=told), story)
+    assert recorded == [told]

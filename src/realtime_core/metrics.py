@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import overload
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from realtime_core.counting import Distribution, Share, Tallies, Tally, Total, counter
 from realtime_core.logs import get_logger, lines_dropped
 
+__all__ = ["Latency", "Metrics", "Share", "Tally"]
+
 SUMMARY_EVERY = 100
-# A sum whose parts come and go ends at 0 only if none is rounded: of such fractions floats
-# lose nothing.
-SHARE_STEPS = 2**20
 STT_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 BROADCAST_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 DATABASE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -33,7 +34,7 @@ log = get_logger("metrics")
 class Latency:
     """A histogram in seconds that also keeps what the JSON snapshot shows."""
 
-    histogram: Histogram
+    histogram: Distribution
     count: int = 0
     total_s: float = 0.0
     least_s: float = 0.0
@@ -59,20 +60,6 @@ class Latency:
             "minMs": round(self.least_s * 1000, 3),
             "maxMs": round(self.most_s * 1000, 3),
         }
-
-
-class Share:
-    """One session's part of a gauge that shows the sum over all of them."""
-
-    def __init__(self, gauge: Gauge) -> None:
-        self._gauge = gauge
-        self._value = 0.0
-
-    def set(self, value: float) -> None:
-        """Replace the part by another."""
-        exact = round(value * SHARE_STEPS) / SHARE_STEPS
-        self._gauge.inc(exact - self._value)
-        self._value = exact
 
 
 class DroppedLines(Collector):
@@ -167,10 +154,13 @@ class Metrics:
         self.audio_dropped_seconds = self._counter(
             "audio_dropped_seconds_total", "Audio lost because a bound was hit, by stage", "stage"
         )
-        self.decoder_queue_seconds = self._gauge(
+        self.decoder_queue_seconds = self._total(
             "decoder_queue_seconds", "Audio that waits for the decoder, over all sessions"
         )
         self.ffmpeg_starts = self._counter("ffmpeg_starts_total", "FFmpeg processes started")
+        self.ffmpeg_start_wait = self._distribution(
+            "ffmpeg_start_wait_seconds", "Time an FFmpeg waited for its turn to start", STT_BUCKETS
+        )
         self.ffmpeg_restarts = self._counter("ffmpeg_restarts_total", "FFmpeg processes restarted")
         self.ffmpeg_exits = self._counter(
             "ffmpeg_exits_total", "FFmpeg processes that ended, by outcome", "outcome"
@@ -187,7 +177,7 @@ class Metrics:
         self.stt_resent_bytes = self._counter(
             "stt_resent_bytes_total", "PCM bytes sent again after a drop"
         )
-        self.stt_unacknowledged_seconds = self._gauge(
+        self.stt_unacknowledged_seconds = self._total(
             "stt_unacknowledged_seconds", "Audio sent or waiting that is not acknowledged"
         )
 
@@ -234,11 +224,9 @@ class Metrics:
         self.rejected = self._counter(
             "transcripts_rejected_total", "Finals PostgreSQL can never take; kept in the journal"
         )
-        self.batch_rows = Histogram(
-            "store_batch_rows", "Rows per batch", buckets=ROWS_BUCKETS, registry=self.registry
-        )
-        self.batch_seconds = Histogram(
-            "store_batch_seconds", "One batch", buckets=DATABASE_BUCKETS, registry=self.registry
+        self.batch_rows = self._distribution("store_batch_rows", "Rows per batch", ROWS_BUCKETS)
+        self.batch_seconds = self._distribution(
+            "store_batch_seconds", "One batch", DATABASE_BUCKETS
         )
         self.batch_failures = self._counter(
             "store_batch_failures_total", "Batches that failed, by kind", "kind"
@@ -270,17 +258,13 @@ class Metrics:
             "quietest_session_seconds",
             "Seconds since the last transcript of the quietest live session",
         )
-        self.loop_lag = Histogram(
-            "event_loop_lag_seconds",
-            "How late the event loop runs a timer",
-            buckets=LAG_BUCKETS,
-            registry=self.registry,
+        self.loop_lag = self._distribution(
+            "event_loop_lag_seconds", "How late the event loop runs a timer", LAG_BUCKETS
         )
         self.registry.register(DroppedLines())
 
     def _latency(self, name: str, text: str, buckets: tuple[float, ...]) -> Latency:
-        histogram = Histogram(name, text, buckets=buckets, registry=self.registry)
-        return Latency(histogram, recorded=self._summarise)
+        return Latency(self._distribution(name, text, buckets), recorded=self._summarise)
 
     def _summarise(self) -> None:
         self._records += 1
@@ -290,5 +274,15 @@ class Metrics:
     def _gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, registry=self.registry)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+    def _total(self, name: str, text: str) -> Total:
+        return Total(self.registry, name, text)
+
+    def _distribution(self, name: str, text: str, bounds: tuple[float, ...]) -> Distribution:
+        return Distribution(self.registry, name, text, bounds)
+
+    @overload
+    def _counter(self, name: str, text: str) -> Tally: ...
+    @overload
+    def _counter(self, name: str, text: str, *labels: str) -> Tallies: ...
+    def _counter(self, name: str, text: str, *labels: str) -> Tally | Tallies:
+        return counter(self.registry, name, text, *labels)

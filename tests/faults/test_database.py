@@ -113,7 +113,7 @@ async def test_a_database_that_loses_answers_crawls_and_restarts_stores_each_fin
                 await audience.hear(1, *SLUGS)
                 await asyncio.to_thread(own_postgres.start)
                 phase.assert_nothing_was_noticed()
-                failures = metrics.batch_failures.labels("unavailable")._value.get()
+                failures = metrics.batch_failures.labels("unavailable").value
     assert failures > 3, "otherwise nothing was wrong"
     assert await stored(own_postgres.dsn) == audience.finals
     assert sample(metrics, "transcripts_lost_total") == 0

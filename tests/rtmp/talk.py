@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from realtime_core.model import AudioTag
 from realtime_core.rtmp.chunks import ChunkReader
-from realtime_core.rtmp.events import AudioReceived, Closed, Event, PublishRequested
+from realtime_core.rtmp.events import Closed, Event, PublishRequested
 from realtime_core.rtmp.limits import DEFAULT_LIMITS, Limits
 from realtime_core.rtmp.messages import Message, MessageKind, MessageType
 from realtime_core.rtmp.publish import PublishSession
@@ -27,7 +27,7 @@ class Talk:
     tally: Counter[MessageKind] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.session = PublishSession(self.limits, NONCE, self.now)
+        self.session = PublishSession(self.limits, NONCE, self.now, self.tally)
 
     def say(self, data: bytes, slicing: Slicing = whole) -> "Talk":
         for piece in slicing(data):
@@ -49,7 +49,7 @@ class Talk:
 
     @property
     def tags(self) -> list[AudioTag]:
-        return [event.tag for event in self.events if isinstance(event, AudioReceived)]
+        return [event for event in self.events if isinstance(event, AudioTag)]
 
     @property
     def closed(self) -> CloseReason | None:
@@ -80,7 +80,6 @@ class Talk:
 
     def _collect(self) -> None:
         self.output += self.session.take_output()
-        self.tally.update(self.session.take_tally())
 
 
 def messages_in(

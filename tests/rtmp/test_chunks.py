@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime_core.errors import ProtocolViolation
-from realtime_core.rtmp.chunks import ChunkReader, ChunkWriter
+from realtime_core.rtmp.chunk_writer import ChunkWriter
+from realtime_core.rtmp.chunks import ChunkReader
 from realtime_core.rtmp.limits import DEFAULT_LIMITS, Limits
 from realtime_core.rtmp.messages import Message, MessageKind, MessageType
 from realtime_core.rtmp.reasons import CloseReason
@@ -240,6 +241,122 @@ def test_arbitrary_bytes_raise_one_error_and_stay_bounded(data: bytes, piece: in
             reader.feed(data[at : at + piece])
             assert all(len(message.payload) <= 500 for message in reader.messages())
             assert reader.unfinished_bytes <= 600
+
+
+class ChunkByChunk(ChunkReader):
+    """Never takes the short cut."""
+
+    def whole_audio(self) -> Message | None:
+        return None
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """What encoders write, and now and then something else in the middle of it."""
+    encoder = draw(ENCODERS)
+    longest_ms = draw(st.sampled_from([2000, 0x1000010]))
+    written = draw(st.lists(st.tuples(st.integers(0, 2), messages(longest_ms)), max_size=12))
+    data = encoder.write(written, draw(TURNS)) * draw(st.integers(1, 2))
+    at = draw(st.integers(0, len(data)))
+    odd = draw(st.sampled_from([b"", set_chunk_size(64), control(2, u32(4)), b"\xc4", b"\x44"]))
+    return data[:at] + odd + data[at:]
+
+
+@given(stream=streams(), data=st.data(), tight=st.booleans())
+def test_the_short_cut_changes_nothing(stream: bytes, data: st.DataObject, tight: bool) -> None:
+    limits = Limits(media_bytes=380, unfinished_bytes=700) if tight else DEFAULT_LIMITS
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    assert trace(ChunkReader, limits, stream, cuts) == trace(ChunkByChunk, limits, stream, cuts)
+
+
+def trace(
+    kind: type[ChunkReader], limits: Limits, stream: bytes, cuts: list[int]
+) -> list[tuple[object, ...]]:
+    """What a reader says and holds after each piece, and how it ends."""
+    tally = Counter[MessageKind]()
+    reader, seen = kind(limits, tally), list[tuple[object, ...]]()
+    try:
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
+            reader.feed(stream[start:end])
+            for message in reader.messages():
+                seen.append((*message, reader.consumed_bytes, reader.unfinished_bytes))
+            seen.append((reader.consumed_bytes, reader.unfinished_bytes, reader.is_empty))
+    except ProtocolViolation as violation:
+        seen.append((str(violation),))
+    return [*seen, tuple(tally.items())]
+
+
+def reader_behind(data: bytes) -> ChunkReader:
+    reader = ChunkReader(DEFAULT_LIMITS, Counter())
+    reader.feed(data)
+    assert list(reader.messages())
+    return reader
+
+
+PLAIN = [
+    chunks(header(1, 4, 23, 372), frame(372), 4),
+    chunks(header(1, 4, 23, 100), frame(100), 4),
+    chunks(header(2, 4, 23), frame(372), 4),
+    chunks(header(3, 4), frame(372), 4),
+]
+
+
+@pytest.mark.parametrize("plain", PLAIN, ids=["type-1", "one-chunk", "type-2", "type-3"])
+def test_plain_audio_takes_the_short_cut(plain: bytes) -> None:
+    begun = full(4, 0, ASC) + chunks(header(1, 4, 23, 372), frame(372), 4)
+    reader = reader_behind(begun)
+    reader.feed(plain + plain[:20])
+    message = reader.whole_audio()
+    assert message is not None
+    assert (message.type_id, message.timestamp_ms, message.stream_id) == (8, 46, 1)
+    assert message.payload in (frame(372), frame(100))
+    assert reader.consumed_bytes == len(begun + plain)
+    assert reader.whole_audio() is None, "the next one is not here as a whole"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"",
+        b"\x44",
+        PLAIN[0][:-1],
+        full(4, 23, frame(372)),
+        full(9, 0, frame(372)),
+        chunks(header(1, 4, 23, 372, 9), frame(372), 4),
+        chunks(header(1, 4, 0x1000000, 372), frame(372), 4, repeat=u32(0x1000000)),
+        chunks(header(3, 4), ASC, 4) + PLAIN[0],
+        header(1, 4, 23, 372) + frame(372)[:128] + full(6, 0, frame(300)),
+        header(1, 4, 23, 0),
+        header(1, 4, 23, 0xFFFFFF) + bytes(400),
+    ],
+    ids=["nothing", "one-byte", "cut", "type-0", "unknown-stream", "video", "extended",
+         "repeats-absolute", "interleaved", "empty", "too-large"],
+)  # fmt: skip
+def test_all_else_goes_the_long_way(other: bytes) -> None:
+    reader = reader_behind(full(4, 7, ASC))
+    reader.feed(other)
+    consumed_bytes = reader.consumed_bytes
+    assert reader.whole_audio() is None
+    assert reader.consumed_bytes == consumed_bytes
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        header(1, 4, 23, 372) + frame(372)[:128],
+        header(1, 4, 23, 372) + frame(372)[:50],
+        chunks(header(1, 4, 0x1000000, 372), frame(372), 4, repeat=u32(0x1000000)),
+        full(6, 0, bytes(600), type_id=9)[:50],
+        full(6, 0, bytes(600), type_id=9)[: 12 + 128 + 3 * 129],
+    ],
+    ids=["in-mid-message", "in-mid-chunk", "behind-extended", "in-anothers-chunk", "much-held"],
+)
+def test_there_is_no_short_cut_from_everywhere(before: bytes) -> None:
+    reader = ChunkReader(Limits(media_bytes=600, unfinished_bytes=850), Counter())
+    reader.feed(full(4, 7, ASC) + before)
+    assert list(reader.messages())
+    reader.feed(PLAIN[0])
+    assert reader.whole_audio() is None
 
 
 @given(st.lists(st.binary(max_size=40), max_size=30), st.data())

@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from realtime_core.metrics import Metrics
-from realtime_core.model import PublishEnd
+from realtime_core.model import AudioTag, PublishEnd
 from realtime_core.rtmp.connection import OUTPUT_HIGH_BYTES, SHARE_BYTES, Connection
 from realtime_core.rtmp.limits import Limits
 from realtime_core.rtmp.reasons import CloseReason
-from realtime_core.rtmp.server import RtmpServer
+from realtime_core.rtmp.server import Publish, RtmpServer
 from tests.rtmp.hosts import RecordingHost
 from tests.rtmp.vectors import (
     ASC,
@@ -17,13 +17,16 @@ from tests.rtmp.vectors import (
     HANDSHAKE,
     PUBLISH,
     START,
+    chunks,
     control,
     frame,
     full,
+    header,
     u32,
 )
 from tests.virtual_time import in_virtual_time
 
+AUDIO = chunks(header(1, 4, 23, 372), frame(372), 4)
 PING = control(4, b"\x00\x06" + u32(1))
 FCUNPUBLISH = bytes.fromhex("03000000000018 14 00000000 02000b") + b"FCUnpublish" + bytes(9) + b"\5"
 
@@ -90,8 +93,8 @@ class FakeTransport(asyncio.Transport):
 class Line:
     """A live publish over a fake transport."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.host, self.metrics = RecordingHost(), Metrics()
+    def __init__(self, limits: Limits | None = None, host: RecordingHost | None = None) -> None:
+        self.host, self.metrics = host or RecordingHost(), Metrics()
         server = RtmpServer(self.host, self.metrics, port=0, limits=limits or Limits())
         self.connection = Connection(server)
         self.transport = FakeTransport(self.connection)
@@ -263,5 +266,34 @@ def test_peer_without_a_name_is_served() -> None:
         assert host.requests[0].peer == "unknown"
         connection.connection_lost(ConnectionResetError())
         assert host.ends == [PublishEnd.LOST]
+
+    in_virtual_time(main())
+
+
+def test_audio_behind_the_end_of_its_publish_is_not_handed_on() -> None:
+    class Leaving(RecordingHost):
+        def audio(self, publish: Publish, tag: AudioTag) -> None:
+            super().audio(publish, tag)
+            if len(self.tags[publish.id]) == 4:
+                publish.close(PublishEnd.STOPPED)
+
+    async def main() -> None:
+        line = Line(host=Leaving())
+        line.connection.data_received(AUDIO * 10)
+        assert len(line.host.tags[line.host.publishes[0].id]) == 4
+        assert line.host.ends == [PublishEnd.STOPPED]
+
+    in_virtual_time(main())
+
+
+def test_a_host_that_fails_at_audio_ends_one_connection() -> None:
+    async def main() -> None:
+        line = Line()
+        with line.host.failing("audio"):
+            line.connection.data_received(AUDIO * 10)
+        assert line.closed(CloseReason.INTERNAL_ERROR) is None, "not before it is gone"
+        await asyncio.sleep(2)
+        assert line.closed(CloseReason.INTERNAL_ERROR) == 1
+        assert line.host.ends == [PublishEnd.LOST]
 
     in_virtual_time(main())

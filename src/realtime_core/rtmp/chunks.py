@@ -1,15 +1,20 @@
-"""The chunk layer (specification 5.3): chunks in, messages out, and back. Pure.
+"""The chunk layer (specification 5.3): chunks in, messages out. Pure.
 
 Two rules carry most of the weight. Whether a timestamp is extended is decided by the
 field on the wire, never by a sum. And a type 3 chunk means "continue" when its chunk
 stream has a message in the making, else "a new message, the same header again".
+
+Audio that is here as one whole takes a short cut, because each session has 43 of it in a
+second; all else is read chunk by chunk, and property tests hold both ways to one outcome.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from struct import Struct
 
+from realtime_core.rtmp.chunk_stream import EXTENDED, EXTENSION_BYTES, TIME_MASK, ChunkStream
 from realtime_core.rtmp.limits import Limits
 from realtime_core.rtmp.messages import (
     LEAST_BYTES,
@@ -20,27 +25,12 @@ from realtime_core.rtmp.messages import (
 )
 from realtime_core.rtmp.reasons import CloseReason, violation
 
+AUDIO = int(MessageType.AUDIO)  # to compare with a member of an enumeration takes longer
 DEFAULT_CHUNK_BYTES = 128
-EXTENDED = 0xFFFFFF
-EXTENSION_BYTES = 4
-TIME_MASK = 0xFFFFFFFF
+SHORT_HEAD = Struct(">II")
+"""Of a type 1 chunk: basic header (1 byte), time delta (3), length (3), type id (1)."""
 HEADER_BYTES = (11, 7, 3, 0)
 """Length of the message header by chunk type, without basic header and extension."""
-
-
-class _ChunkStream:
-    """What a chunk stream inherits from chunk to chunk."""
-
-    __slots__ = (
-        "absolute", "extended", "field", "length", "partial", "stream_id", "timestamp_ms", "type_id"
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.field = 0  # the last timestamp field, absolute or delta, after extension
-        self.absolute = False  # whether that field was a type 0's
-        self.extended = False
-        self.length = self.type_id = self.stream_id = self.timestamp_ms = 0
-        self.partial: bytearray | None = None
 
 
 class ChunkReader:
@@ -55,18 +45,82 @@ class ChunkReader:
 
     def __init__(self, limits: Limits, tally: Counter[MessageKind]) -> None:
         self._limits, self._tally = limits, tally
-        self._streams: dict[int, _ChunkStream] = {}
+        self._streams: dict[int, ChunkStream] = {}
         self._chunk_bytes = DEFAULT_CHUNK_BYTES
-        self._inbox = bytearray()
-        self._at = 0
-        self._current: _ChunkStream | None = None  # the one whose chunk is being read
+        self._inbox = b""
+        self._at = 0  # what lies before it has been read
+        self._current: ChunkStream | None = None  # the one whose chunk is being read
         self._missing = 0  # bytes of that chunk's payload still to come
+        self._consumed_before = 0  # bytes of earlier inboxes
         self.unfinished_bytes = 0
-        self.consumed_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the peer; nothing is looked at yet."""
-        self._inbox += data
+        # What is left is a piece of a header: payload is taken as it comes.
+        self._inbox = self._inbox + data if self._inbox else data
+
+    @property
+    def consumed_bytes(self) -> int:
+        """How much of all that was fed has been read."""
+        return self._consumed_before + self._at
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all that was fed has been read."""
+        return not self._inbox
+
+    def whole_audio(self) -> Message | None:
+        """Return the audio message that comes next, if all of it is here and it is plain.
+
+        Plain is what a publisher repeats for hours: a chunk stream that is known, a short
+        header, no extended timestamp. For all else the answer is None, nothing has changed,
+        and :meth:`messages` has to be asked.
+        """
+        inbox, at = self._inbox, self._at
+        if self._current is not None or len(inbox) < at + SHORT_HEAD.size:
+            return None
+        first, second = SHORT_HEAD.unpack_from(inbox, at)
+        stream = self._streams.get(first >> 24 & 0x3F)  # longer ids are above these numbers
+        if stream is None or stream.partial is not None or stream.extended:
+            return None
+        chunk_type, field = first >> 30, first & EXTENDED
+        length, type_id = stream.length, stream.type_id
+        if chunk_type == 1:
+            length, type_id = second >> 8, second & 0xFF
+        elif chunk_type == 3 and not stream.absolute:
+            field = stream.field
+        elif chunk_type != 2:
+            return None
+        if type_id != AUDIO or field == EXTENDED:
+            return None
+        payload = self._whole_payload(at + 1 + HEADER_BYTES[chunk_type], length, stream.again)
+        if payload is None:
+            return None
+        stream.field, stream.length, stream.type_id = field, length, type_id
+        stream.absolute = False
+        stream.timestamp_ms = timestamp_ms = (stream.timestamp_ms + field) & TIME_MASK
+        return Message(AUDIO, timestamp_ms, stream.stream_id, payload)
+
+    def _whole_payload(self, start: int, length: int, again: bytes) -> bytes | None:
+        """Take a payload that lies behind its header, if all of it is here and may be."""
+        chunk_bytes, limits = self._chunk_bytes, self._limits
+        cuts = (length - 1) // chunk_bytes
+        end = start + length + cuts
+        if not 0 < length <= limits.media_bytes or end > len(self._inbox):
+            return None
+        if self.unfinished_bytes + length > limits.unfinished_bytes:
+            return None
+        payload = self._inbox[start:end]
+        if cuts:
+            if payload[chunk_bytes :: chunk_bytes + 1] != again * cuts:
+                return None  # another chunk stream, or a new header, comes between
+            chunked = bytearray(payload)
+            del chunked[chunk_bytes :: chunk_bytes + 1]
+            payload = bytes(chunked)
+        self._at = end
+        if end == len(self._inbox):
+            self._forget()
+        return payload
 
     def messages(self) -> Iterator[Message]:
         """Yield the messages that are complete.
@@ -75,16 +129,25 @@ class ChunkReader:
             ProtocolViolation: After the messages that came before the fault. The reader
                 is of no use afterwards.
         """
-        while self._current is not None or self._begin_chunk():
-            assert self._current is not None
-            if not self._take_payload(self._current):
-                break
-            message = self._finish_chunk(self._current)
+        while (message := self.whole_audio()) is not None or self._has_chunk():
+            message = message or self._finish_chunk()
             if message is not None:
                 self._obey(message)
                 yield message
-        del self._inbox[: self._at]
-        self._at = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        """Let go of what has been read.
+
+        At once: asyncio reads into 256 KiB, and to hold on to one such piece while it reads
+        the next one would have the allocator get and give back memory for every message.
+        """
+        self._consumed_before += self._at
+        self._inbox, self._at = self._inbox[self._at :], 0
+
+    def _has_chunk(self) -> bool:
+        """Read on in a chunk, the next one if need be; return whether all of it was here."""
+        return (self._current is not None or self._begin_chunk()) and self._take_payload()
 
     def _begin_chunk(self) -> bool:
         """Read a chunk's headers if all of them are here; change nothing if not."""
@@ -101,7 +164,7 @@ class ChunkReader:
         elif stream.partial is None:
             self._repeat(stream)
         self._streams[csid] = stream
-        self._advance(end)
+        self._at = end
         self._expect_payload(stream)
         return True
 
@@ -123,7 +186,7 @@ class ChunkReader:
             at + 1 + more,
         )
 
-    def _fresh(self, csid: int, chunk_type: int) -> _ChunkStream:
+    def _fresh(self, csid: int, chunk_type: int) -> ChunkStream:
         # librtmp opens a chunk stream with type 1; types 2 and 3 would have no length.
         if chunk_type >= 2:
             raise violation(
@@ -131,12 +194,13 @@ class ChunkReader:
             )
         if len(self._streams) >= self._limits.chunk_streams:
             raise violation(CloseReason.TOO_MANY_CHUNK_STREAMS)
-        return _ChunkStream()
+        return ChunkStream(csid)
 
-    def _header_end(self, chunk_type: int, stream: _ChunkStream, at: int) -> int | None:
+    def _header_end(self, chunk_type: int, stream: ChunkStream, at: int) -> int | None:
         """Return where the payload begins; None while that cannot be known."""
         if chunk_type == 3:
-            repeated = self._repeated_extension(stream, at) if stream.extended else 0
+            head = self._inbox[at : at + EXTENSION_BYTES]
+            repeated = stream.repeated_extension(head) if stream.extended else 0
             return None if repeated is None else at + repeated
         end = at + HEADER_BYTES[chunk_type]
         if len(self._inbox) < end:
@@ -145,48 +209,22 @@ class ChunkReader:
             end += EXTENSION_BYTES
         return end if len(self._inbox) >= end else None
 
-    def _repeated_extension(self, stream: _ChunkStream, at: int) -> int | None:
-        """Return how many bytes a type 3 chunk spends on repeating the extended timestamp.
-
-        Most writers repeat the field, some the absolute time, and some nothing; so the
-        bytes are compared, and a prefix that differs decides without waiting for more.
-        """
-        head = bytes(self._inbox[at : at + EXTENSION_BYTES])
-        begun = stream.partial is not None
-        absolute = stream.timestamp_ms if begun else stream.timestamp_ms + stream.field
-        for value in (stream.field, absolute & TIME_MASK):
-            if value.to_bytes(EXTENSION_BYTES, "big").startswith(head):
-                return EXTENSION_BYTES if len(head) == EXTENSION_BYTES else None
-        return 0
-
-    def _start(self, stream: _ChunkStream, chunk_type: int, at: int, end: int) -> None:
+    def _start(self, stream: ChunkStream, chunk_type: int, at: int, end: int) -> None:
         """Begin a message whose header (type 0, 1 or 2) lies between ``at`` and ``end``."""
         self._drop_partial(stream)
-        header = bytes(self._inbox[at:end])
-        stream.field = int.from_bytes(header[:3], "big")
-        stream.extended = stream.field == EXTENDED
-        if stream.extended:
-            stream.field = int.from_bytes(header[-EXTENSION_BYTES:], "big")
-        stream.absolute = chunk_type == 0
-        if chunk_type <= 1:
-            stream.length, stream.type_id = int.from_bytes(header[3:6], "big"), header[6]
-            self._check_length(stream)
-        if chunk_type == 0:
-            stream.stream_id = int.from_bytes(header[7:11], "little")
-            stream.timestamp_ms = 0
-        stream.timestamp_ms = (stream.timestamp_ms + stream.field) & TIME_MASK
-        stream.partial = bytearray()
+        stream.inherit(chunk_type, self._inbox[at:end])
+        self._check_length(stream)
+        stream.advance()
 
-    def _repeat(self, stream: _ChunkStream) -> None:
+    def _repeat(self, stream: ChunkStream) -> None:
         """Begin a message with the header of the one before."""
         if stream.absolute and stream.field:
             # The specification adds the absolute time once more, and GStreamer and FFmpeg
             # write so; some servers read a delta of 0. Counted, to be seen in the field.
             self._tally[MessageKind.AMBIGUOUS_DELTA] += 1
-        stream.timestamp_ms = (stream.timestamp_ms + stream.field) & TIME_MASK
-        stream.partial = bytearray()
+        stream.advance()
 
-    def _check_length(self, stream: _ChunkStream) -> None:
+    def _check_length(self, stream: ChunkStream) -> None:
         if stream.length > most_bytes(stream.type_id, self._limits):
             raise violation(
                 CloseReason.MESSAGE_TOO_LARGE, f"{stream.length} bytes of type {stream.type_id}"
@@ -194,7 +232,7 @@ class ChunkReader:
         if stream.length < LEAST_BYTES.get(stream.type_id, 0):
             raise violation(CloseReason.BAD_CONTROL_MESSAGE, f"type {stream.type_id} too short")
 
-    def _expect_payload(self, stream: _ChunkStream) -> None:
+    def _expect_payload(self, stream: ChunkStream) -> None:
         assert stream.partial is not None
         self._current = stream
         self._missing = min(self._chunk_bytes, stream.length - len(stream.partial))
@@ -202,27 +240,25 @@ class ChunkReader:
         if self.unfinished_bytes > self._limits.unfinished_bytes:
             raise violation(CloseReason.TOO_MUCH_UNFINISHED)
 
-    def _take_payload(self, stream: _ChunkStream) -> bool:
+    def _take_payload(self) -> bool:
         """Move what is here of the chunk's payload; return whether that was all of it."""
-        assert stream.partial is not None
-        end = min(self._at + self._missing, len(self._inbox))
-        stream.partial += self._inbox[self._at : end]
-        self._missing -= end - self._at
-        self._advance(end)
+        assert self._current is not None
+        assert self._current.partial is not None
+        part = self._inbox[self._at : self._at + self._missing]
+        self._current.partial += part
+        self._missing -= len(part)
+        self._at += len(part)
         return self._missing == 0
 
-    def _finish_chunk(self, stream: _ChunkStream) -> Message | None:
+    def _finish_chunk(self) -> Message | None:
+        stream, self._current = self._current, None
+        assert stream is not None
         assert stream.partial is not None
-        self._current = None
         if len(stream.partial) < stream.length:
             return None
         payload, stream.partial = bytes(stream.partial), None
         self.unfinished_bytes -= stream.length
         return Message(stream.type_id, stream.timestamp_ms, stream.stream_id, payload)
-
-    def _advance(self, end: int) -> None:
-        self.consumed_bytes += end - self._at
-        self._at = end
 
     def _obey(self, message: Message) -> None:
         if message.type_id == MessageType.SET_CHUNK_SIZE:
@@ -238,28 +274,8 @@ class ChunkReader:
             raise violation(CloseReason.BAD_CHUNK_SIZE)
         self._chunk_bytes = min(size_bytes, self._limits.media_bytes)
 
-    def _drop_partial(self, stream: _ChunkStream) -> None:
+    def _drop_partial(self, stream: ChunkStream) -> None:
         if stream.partial is not None:
             self._tally[MessageKind.PARTIAL_DROPPED] += 1
             self.unfinished_bytes -= len(stream.partial)
             stream.partial = None
-
-
-class ChunkWriter:
-    """Writes messages as chunks: type 0 first, type 3 for the rest.
-
-    Never a header that inherits: rtmp2sink waits for ever when a reply's message stream
-    id has to be inherited from a reply on another stream.
-    """
-
-    def __init__(self) -> None:
-        self.chunk_bytes = DEFAULT_CHUNK_BYTES
-
-    def message(self, csid: int, type_id: int, stream_id: int, payload: bytes) -> bytes:
-        """Return one message, at time 0, on a chunk stream from 2 to 63."""
-        header = bytes([csid, 0, 0, 0]) + len(payload).to_bytes(3, "big")
-        header += bytes([type_id]) + stream_id.to_bytes(4, "little")
-        pieces = [
-            payload[at : at + self.chunk_bytes] for at in range(0, len(payload), self.chunk_bytes)
-        ]
-        return header + bytes([0xC0 | csid]).join(pieces)

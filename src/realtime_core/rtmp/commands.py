@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from realtime_core.errors import ProtocolViolation
 from realtime_core.rtmp import amf
 from realtime_core.rtmp.amf import UNDEFINED, Value
-from realtime_core.rtmp.chunks import ChunkWriter
+from realtime_core.rtmp.chunk_writer import ChunkWriter
 from realtime_core.rtmp.messages import Message, MessageType, UserControl
 from realtime_core.rtmp.reasons import CloseReason, Refusal
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
 from typing import Any, Protocol, cast
 
 from realtime_core.logs import get_logger
-from realtime_core.model import PublishEnd
+from realtime_core.metrics import Tally
+from realtime_core.model import AudioTag, PublishEnd
 from realtime_core.rtmp.events import (
-    AudioReceived,
     AudioUnsupported,
     Closed,
     CommandUnknown,
@@ -51,15 +51,14 @@ class Owner(Protocol):
 
     host: PublishHost
     limits: Limits
+    received_bytes: Tally
+    messages: Counter[MessageKind]
 
     def opened(self, connection: Connection) -> CloseReason | None:
         """Take note of a new connection; return why it cannot stay, if it cannot."""
 
     def closed(self, connection: Connection, reason: CloseReason) -> None:
         """Forget a connection."""
-
-    def count(self, received_bytes: int, tally: Mapping[MessageKind, int]) -> None:
-        """Count what was read."""
 
     def judge(self, request: PublishRequest, now: float) -> Refusal | None:
         """Say why this publish is refused; None accepts it."""
@@ -95,7 +94,10 @@ class Connection(asyncio.Protocol):
         self._peer = _peer_name(transport.get_extra_info("peername"))
         self._log = log.bind(peer=self._peer)
         self._session = PublishSession(
-            self._owner.limits, os.urandom(NONCE_BYTES), self._loop.time()
+            self._owner.limits,
+            os.urandom(NONCE_BYTES),
+            self._loop.time(),
+            self._owner.messages,
         )
         unwelcome = self._owner.opened(self)
         if unwelcome is None:
@@ -124,8 +126,8 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _read(self, data: bytes) -> None:
-        self._run(self._session.receive(data, self._loop.time()))
-        self._owner.count(len(data), self._session.take_tally())
+        self._owner.received_bytes.inc(len(data))
+        self._run(data)
 
     def pause_writing(self) -> None:
         """Learn that the peer does not read our replies."""
@@ -190,10 +192,11 @@ class Connection(asyncio.Protocol):
             return
         self._timer = self._loop.call_later(self._owner.limits.linger_s, self._transport.abort)
 
-    def _run(self, events: Iterator[Event]) -> None:
-        """Act on events. The wall around one connection: nothing gets past it."""
+    def _run(self, data: bytes | None) -> None:
+        """Take bytes, or do what is due. The wall around one connection: nothing gets past it."""
+        session, now = self._session, self._loop.time()
         try:
-            for event in events:
+            for event in session.tick(now) if data is None else session.receive(data, now):
                 self._act(event)
         except Exception:  # noqa: BLE001 - the wall between connections
             self._log.exception("RTMP connection failed")
@@ -203,9 +206,9 @@ class Connection(asyncio.Protocol):
 
     def _act(self, event: Event) -> None:
         match event:
-            case AudioReceived(tag):
+            case AudioTag():
                 if self._publish is not None:
-                    self._owner.host.audio(self._publish, tag)
+                    self._owner.host.audio(self._publish, event)
             case Closed(reason, detail):
                 self.hang_up(reason, detail=detail)
             case PublishRequested():
@@ -248,8 +251,10 @@ class Connection(asyncio.Protocol):
         self.hang_up(reasons.get(end, CloseReason.KICKED), end=end)
 
     def _flush(self) -> None:
+        if not self._session.has_output:
+            return
         output = self._session.take_output()
-        if not output or self._transport.is_closing() or is_reset(self._socket):
+        if self._transport.is_closing() or is_reset(self._socket):
             return
         self._transport.write(output)
         if self._transport.get_write_buffer_size() > self._owner.limits.output_bytes:
@@ -265,7 +270,7 @@ class Connection(asyncio.Protocol):
 
     def _tick(self) -> None:
         self._timer, self._timer_at = None, math.inf
-        self._run(self._session.tick(self._loop.time()))
+        self._run(None)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -14,7 +14,6 @@ from realtime_core.rtmp import amf
 from realtime_core.rtmp.amf import Value
 from realtime_core.rtmp.commands import Command, Replies, decode_command, without_amf3_marker
 from realtime_core.rtmp.events import (
-    AudioReceived,
     AudioUnsupported,
     Closed,
     CommandUnknown,
@@ -97,10 +96,11 @@ class Conversation:
         Raises:
             ProtocolViolation: The connection cannot go on.
         """
+        if message.type_id == MessageType.AUDIO:
+            event = self.hear(message)
+            return iter(() if event is None else (event,))
         self._tally[kind_of(message.type_id)] += 1
         match message.type_id:
-            case MessageType.AUDIO:
-                return self._on_audio(message)
             case MessageType.COMMAND | MessageType.COMMAND_AMF3:
                 return self._on_command(message)
             case MessageType.DATA | MessageType.DATA_AMF3:
@@ -113,20 +113,26 @@ class Conversation:
                 pass  # video is dropped; the chunk layer obeys what is left
         return iter(())
 
-    def _on_audio(self, message: Message) -> Iterator[Event]:
+    def hear(self, message: Message) -> Event | None:
+        """Take one audio message; return what it means, if anything."""
+        self._tally[MessageKind.AUDIO] += 1
         if self.phase is not Phase.PUBLISHING:
             self._tally[MessageKind.BEFORE_PUBLISH] += 1
-            return
+            return None
         try:
             tag = self._track.take(message.payload, message.timestamp_ms)
         except Skipped as skipped:
-            self._tally[skipped.kind] += 1
-            if skipped.codec and not self._said_unsupported:
-                self._said_unsupported = True
-                yield AudioUnsupported(skipped.codec)
-            return
-        self.has_audio = self.has_audio or not tag.is_config
-        yield AudioReceived(tag)
+            return self._skip(skipped)
+        if not tag.is_config:
+            self.has_audio = True
+        return tag
+
+    def _skip(self, skipped: Skipped) -> AudioUnsupported | None:
+        self._tally[skipped.kind] += 1
+        if not skipped.codec or self._said_unsupported:
+            return None
+        self._said_unsupported = True
+        return AudioUnsupported(skipped.codec)
 
     def _on_aggregate(self, message: Message) -> Iterator[Event]:
         try:

@@ -38,13 +38,6 @@ class MetadataReceived:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioReceived:
-    """Audio for the decoder; configuration first."""
-
-    tag: AudioTag
-
-
-@dataclass(frozen=True, slots=True)
 class AudioUnsupported:
     """The publisher sends audio that is not AAC; said once."""
 
@@ -67,11 +60,11 @@ class Closed:
 
 
 Event = (
-    ConnectReceived
+    AudioTag  # for the decoder; configuration first
+    | ConnectReceived
     | Connected
     | PublishRequested
     | MetadataReceived
-    | AudioReceived
     | AudioUnsupported
     | CommandUnknown
     | Closed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum, IntEnum
+from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from realtime_core.rtmp.limits import Limits
@@ -35,7 +35,7 @@ class UserControl(IntEnum):
     PONG = 7
 
 
-class MessageKind(Enum):
+class MessageKind(StrEnum):
     """What was read, for the metric: first the kinds, then what was skipped and why."""
 
     AUDIO = "audio"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from realtime_core.errors import ProtocolViolation
 from realtime_core.rtmp.chunks import ChunkReader
@@ -34,19 +35,22 @@ class PublishSession:
     Args:
         nonce: Randomness for the handshake.
         now: When the connection was made.
+        tally: Where messages are counted, by kind.
     """
 
-    def __init__(self, limits: Limits, nonce: bytes, now: float) -> None:
+    def __init__(
+        self, limits: Limits, nonce: bytes, now: float, tally: Counter[MessageKind]
+    ) -> None:
         self._limits = limits
         self._handshake = ServerHandshake(nonce)
         self._outbox = bytearray()
-        self._tally: Counter[MessageKind] = Counter()
-        self._reader = ChunkReader(limits, self._tally)
-        self._conversation = Conversation(limits, self._tally, self._outbox.extend)
+        self._reader = ChunkReader(limits, tally)
+        self._conversation = Conversation(limits, tally, self._outbox.extend)
         self._timers = Timers()
         self._refusal: Refusal | None = None
         self._received_bytes = self._acknowledged_bytes = 0
         self._ack_bytes = limits.ack_bytes
+        self._quiet_to_bytes = 0  # received up to here, nothing has to be said of it
         self._heard_at = now
         self._timers.start(Timer.HANDSHAKE, now + limits.handshake_s)
         self._timers.start(Timer.IDLE, now + limits.idle_s)
@@ -62,6 +66,11 @@ class PublishSession:
         return None if self.phase is Phase.CLOSED else self._timers.next_at
 
     @property
+    def has_output(self) -> bool:
+        """Whether there is something to be sent."""
+        return bool(self._outbox)
+
+    @property
     def unfinished_bytes(self) -> int:
         """What is held of messages in the making."""
         return self._reader.unfinished_bytes
@@ -72,18 +81,31 @@ class PublishSession:
         self._outbox.clear()
         return output
 
-    def take_tally(self) -> dict[MessageKind, int]:
-        """Return what was read since the last call, by kind."""
-        tally = dict(self._tally)
-        self._tally.clear()
-        return tally
-
-    def receive(self, data: bytes, now: float) -> Iterator[Event]:
-        """Take bytes in pieces of any size; yield what they mean."""
-        if not self.phase.listens:
-            return
+    def receive(self, data: bytes, now: float) -> Iterable[Event]:
+        """Take bytes in pieces of any size; return what they mean."""
         self._heard_at = now
         self._received_bytes += len(data)
+        if self._conversation.phase is not Phase.PUBLISHING:
+            return self._go_on(data, now)
+        self._reader.feed(data)
+        heard = self._hear()
+        if self._reader.is_empty and self._received_bytes <= self._quiet_to_bytes:
+            return heard  # the way of nearly all pieces of a publish
+        return chain(heard, self._go_on(b"", now))
+
+    def _hear(self) -> list[Event]:
+        """Take the plain audio that comes next, however much of it there is."""
+        heard: list[Event] = []
+        while (message := self._reader.whole_audio()) is not None:
+            event = self._conversation.hear(message)
+            if event is not None:
+                heard.append(event)
+        return heard
+
+    def _go_on(self, data: bytes, now: float) -> Iterator[Event]:
+        """Take all that may come; what each event is answered decides on what follows it."""
+        if not self.phase.listens:
+            return
         try:
             yield from self._read(data, now)
         except ProtocolViolation as broken:
@@ -165,11 +187,13 @@ class PublishSession:
         unacknowledged_bytes = self._received_bytes - self._acknowledged_bytes
         if unacknowledged_bytes >= self._ack_bytes:
             self._acknowledge()
-        elif unacknowledged_bytes and Timer.ACK not in self._timers:
-            self._timers.start(Timer.ACK, now + self._limits.ack_s)
+        elif unacknowledged_bytes:
+            self._quiet_to_bytes = self._acknowledged_bytes + self._ack_bytes - 1
+            if Timer.ACK not in self._timers:
+                self._timers.start(Timer.ACK, now + self._limits.ack_s)
 
     def _acknowledge(self) -> None:
-        self._acknowledged_bytes = self._received_bytes
+        self._acknowledged_bytes = self._quiet_to_bytes = self._received_bytes
         self._timers.stop(Timer.ACK)
         self._conversation.acknowledge(self._received_bytes)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -53,7 +55,12 @@ class RtmpServer:
         self._metrics = metrics
         self._asked_port, self._addresses = port, addresses or ANY_ADDRESS
         self._max_connections = max_connections
-        self._messages = {kind: metrics.rtmp_messages.labels(kind.value) for kind in MessageKind}
+        self.received_bytes = metrics.rtmp_bytes
+        self.messages: Counter[MessageKind] = Counter()
+        for kind in MessageKind:
+            metrics.rtmp_messages.labels(kind).set_function(
+                partial(self.messages.__getitem__, kind)
+            )
         self._listeners: list[asyncio.Server] = []
         self._port: int | None = None
         self._is_stopping = False
@@ -128,12 +135,6 @@ class RtmpServer:
         self._metrics.rtmp_closed.labels(reason.value).inc()
         if not self._connections:
             self._all_gone.set()
-
-    def count(self, received_bytes: int, tally: Mapping[MessageKind, int]) -> None:
-        """Count what was read."""
-        self._metrics.rtmp_bytes.inc(received_bytes)
-        for kind, count in tally.items():
-            self._messages[kind].inc(count)
 
     def judge(self, request: PublishRequest, now: float) -> Refusal | None:
         """Say why this publish is refused; None accepts it."""

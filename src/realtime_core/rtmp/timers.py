@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 
-class Timer(Enum):
+class Timer(StrEnum):
     """What may fall due on a connection."""
 
     HANDSHAKE = "handshake"
@@ -19,10 +19,15 @@ class Timer(Enum):
 
 
 class Timers:
-    """Times at which something is due; the caller looks at the clock."""
+    """Times at which something is due; the caller looks at the clock.
+
+    Attributes:
+        next_at: When the next one is due; None while none runs.
+    """
 
     def __init__(self) -> None:
         self._due: dict[Timer, float] = {}
+        self.next_at: float | None = None
 
     def __contains__(self, timer: Timer) -> bool:
         return timer in self._due
@@ -30,20 +35,18 @@ class Timers:
     def start(self, timer: Timer, at: float) -> None:
         """Let ``timer`` be due at ``at``; it was perhaps due at another time before."""
         self._due[timer] = at
+        self._find_next()
 
     def stop(self, *timers: Timer) -> None:
         """Forget timers, running or not."""
         for timer in timers:
             self._due.pop(timer, None)
+        self._find_next()
 
     def stop_all(self) -> None:
         """Forget them all."""
         self._due.clear()
-
-    @property
-    def next_at(self) -> float | None:
-        """When the next one is due; None while none runs."""
-        return min(self._due.values(), default=None)
+        self._find_next()
 
     def take_expired(self, now: float) -> list[Timer]:
         """Return those due by ``now``, the oldest first, and forget them."""
@@ -51,3 +54,7 @@ class Timers:
         expired.sort(key=self._due.__getitem__)
         self.stop(*expired)
         return expired
+
+    def _find_next(self) -> None:
+        # Here, because timers change seldom and the answer is asked for with each message.
+        self.next_at = min(self._due.values(), default=None)

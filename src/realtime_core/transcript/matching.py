@@ -65,11 +65,11 @@ NO_MORE = 1.3
 
 def tidy(heard: SpeechHeard, now_s: float) -> SpeechHeard:
     """Return the message with finite times, no end before its start, and nothing before 0."""
+    if _is_tidy(heard) and all(map(_is_tidy, heard.words)):
+        return heard
     fallback_s = heard.end_s if math.isfinite(heard.end_s) else now_s
     start_s, end_s = _tidy_span(heard.start_s, heard.end_s, fallback_s)
     words = tuple(_tidy_word(word, start_s) for word in heard.words)
-    if (start_s, end_s, words) == (heard.start_s, heard.end_s, heard.words):
-        return heard
     return replace(heard, start_s=start_s, end_s=end_s, words=words)
 
 
@@ -192,10 +192,13 @@ def _length_s(heard: SpeechHeard) -> float:
     return max(heard.end_s - heard.start_s, LEAST_LENGTH_S)
 
 
+def _is_tidy(spoken: SpeechHeard | Word) -> bool:
+    # One comparison for all of it: each is false if a time is not a number.
+    return 0.0 <= spoken.start_s <= spoken.end_s < math.inf
+
+
 def _tidy_word(word: Word, fallback_s: float) -> Word:
     start_s, end_s = _tidy_span(word.start_s, word.end_s, fallback_s)
-    if (start_s, end_s) == (word.start_s, word.end_s):
-        return word
     return replace(word, start_s=start_s, end_s=end_s)
 
 

@@ -147,6 +147,9 @@ class Utterances:
     def forget(self, now_s: float) -> None:
         """Let go of finals that are too old or too many, unless something is still to come."""
         excess = len(self._finals) - self.most_finals
+        oldest_s = next(iter(self._finals.values()), now_s)
+        if excess <= 0 and oldest_s >= now_s - self.keep_s:
+            return  # as with nearly every message
         old = takewhile(lambda at_s: at_s < now_s - self.keep_s, self._finals.values())
         count = max(excess, sum(1 for _ in old))
         for name in list(islice(self._finals, max(0, count))):
