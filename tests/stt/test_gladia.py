@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 
+import aiohttp
 import pytest
 
-from realtime_core.model import AudioGap, SpeechBoundary, SttStatus
+from realtime_core.metrics import Metrics
+from realtime_core.model import AudioGap, SpeechBoundary, SpeechHeard, SttEvent, SttStatus
 from realtime_core.stt.config import Waits
+from realtime_core.stt.gladia import GladiaBridge
 from tests.eventually import eventually
 from tests.stt.fake_gladia import API_KEY, FakeGladia, transcript
-from tests.stt.harness import bridged, config, speech
+from tests.stt.harness import QUICK, bridged, config, speech
 
 
 async def test_socket_is_open_before_the_first_audio(gladia: FakeGladia) -> None:
@@ -110,6 +113,34 @@ async def test_chunks_can_be_given_a_least_length(gladia: FakeGladia) -> None:
         await running.finish()
     assert min(session.frames[:-1]) >= 3200
     assert session.audio == speech(0.4)
+
+
+async def test_pieces_that_come_in_one_turn_of_the_loop_go_as_one_chunk(gladia: FakeGladia) -> None:
+    async with bridged(gladia) as running:
+        session = await gladia.session()
+        await running.until(lambda: running.events)
+        for first in (0, 640, 1_280):
+            running.bridge.send(speech(0.04, first=first))
+        await session.heard(3_840)
+        running.bridge.send(speech(0.04, first=1_920))
+        await session.heard(5_120)
+    assert session.frames == [3_840, 1_280]
+    assert session.audio == speech(0.16)
+
+
+async def test_a_fault_of_who_listens_ends_the_bridge_and_is_told(gladia: FakeGladia) -> None:
+    def stumble(event: SttEvent) -> None:
+        if isinstance(event, SpeechHeard):
+            raise ZeroDivisionError
+
+    async with aiohttp.ClientSession() as http:
+        bridge = GladiaBridge(config(gladia), Metrics(), http, session="weekly", waits=QUICK)
+        running = asyncio.create_task(bridge.run(stumble))
+        await (await gladia.session()).say("boom", 0, 0.5)
+        with pytest.raises(ExceptionGroup) as caught:
+            await running
+    assert caught.group_contains(ZeroDivisionError)
+    assert len(gladia.posts) == 1
 
 
 async def test_the_end_waits_for_the_last_finals(gladia: FakeGladia) -> None:

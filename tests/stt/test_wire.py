@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.model import Word
-from realtime_core.stt.config import GladiaConfig
 from realtime_core.stt.wire import (
     EMPTY_CHUNK,
     LABELS,
@@ -27,7 +26,6 @@ from realtime_core.stt.wire import (
     Unused,
     message_type,
     parse,
-    start_body,
 )
 
 FRAME = {"session_id": "de0a341d", "created_at": "2024-10-10T14:35:28.387Z"}
@@ -195,50 +193,6 @@ def test_nothing_that_can_come_raises(
             *LABELS.values(),
             *("draft", "final", "speech_start", "speech_end"),
         }
-
-
-def test_the_request_says_what_is_wanted_and_nothing_unknown() -> None:
-    config = GladiaConfig(
-        api_url="https://api.gladia.io",
-        api_key="k",
-        languages=("en", "de"),
-        code_switching=True,
-        vocabulary=("Grafana", "Kyiv"),
-        speech_threshold=0.7,
-        audio_enhancer=True,
-        region="eu-west",
-    )
-    body = start_body(config, "weekly")
-    messages = body.pop("messages_config")
-    assert body == {
-        "encoding": "wav/pcm",
-        "bit_depth": 16,
-        "sample_rate": 16_000,
-        "channels": 1,
-        "model": "solaria-1",
-        "endpointing": 0.3,
-        "maximum_duration_without_endpointing": 15.0,
-        "language_config": {"languages": ["en", "de"], "code_switching": True},
-        "pre_processing": {"audio_enhancer": True, "speech_threshold": 0.7},
-        "realtime_processing": {
-            "custom_vocabulary": True,
-            "custom_vocabulary_config": {"vocabulary": ["Grafana", "Kyiv"]},
-        },
-        "custom_metadata": {"sessionSlug": "weekly"},
-    }
-    assert messages["receive_acknowledgments"]
-    assert messages["receive_partial_transcripts"]
-    assert not messages["receive_post_processing_events"]
-
-
-def test_what_nobody_set_is_left_to_the_provider() -> None:
-    body = start_body(GladiaConfig(api_url="https://api.gladia.io", api_key="k"), "weekly")
-    assert "realtime_processing" not in body
-    assert "speech_threshold" not in body["pre_processing"]
-
-
-def test_the_key_is_in_no_repr() -> None:
-    assert "k-secret" not in repr(GladiaConfig(api_url="https://a", api_key="k-secret"))
 
 
 def test_what_is_sent_is_json() -> None:

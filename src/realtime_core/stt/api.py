@@ -13,8 +13,8 @@ import msgspec
 from realtime_core.errors import SttRejected, SttUnavailable
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
-from realtime_core.stt import wire
 from realtime_core.stt.config import GladiaConfig
+from realtime_core.stt.request import start_body
 from realtime_core.stt.verdicts import (
     Refusal,
     after_refusal,
@@ -50,7 +50,7 @@ class GladiaApi:
             SttRejected: The same request can never succeed.
             SttUnavailable: It may, later.
         """
-        body = wire.start_body(self._config, self._session)
+        body = start_body(self._config, self._session)
         params = {"region": self._config.region} if self._config.region else {}
         try:
             status, headers, answer = await self._request("POST", "/v2/live", params, body)

@@ -7,16 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.typing import BytesLike
 
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
 from realtime_core.stt import wire
 from realtime_core.stt.config import Waits
-from realtime_core.stt.feed import Feed
+from realtime_core.stt.feed import MOST_FRAME_BYTES, Feed, nobody
 from realtime_core.stt.leg import Leg
 from realtime_core.stt.verdicts import ABNORMAL_CLOSURE, Cut
+from realtime_core.stt.websocket import Nobody, ProviderSocket
 from realtime_core.stt.wire import AudioAck, SpeechMessage, TranscriptMessage
 
 Heard = TranscriptMessage | SpeechMessage | AudioAck
@@ -71,7 +72,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: ProviderSocket,
         stt: SttSession,
         feed: Feed,
         hear: Callable[[SttSession, Heard], None],
@@ -83,7 +84,9 @@ class Connection:
         self._waits, self._metrics = waits, metrics
         self._log = get_logger("stt").bind(stt_session=stt.id)
         self._closed: Closed | None = None
-        self._opened_at = self._sent_at = self._waiting_since = _now()
+        self._time = asyncio.get_running_loop().time
+        self._opened_at = self._sent_at = self._waiting_since = self._time()
+        self._said_all = asyncio.Event()
         self._stop_sent_at: float | None = None
 
     async def run(self) -> Closed:
@@ -94,13 +97,16 @@ class Connection:
                     tasks.create_task(self._send(), name=f"stt/{self._stt.id}/send"),
                     tasks.create_task(self._watch(), name=f"stt/{self._stt.id}/watch"),
                 ]
-                code = await self._receive()
+                self._socket.serve(self)
+                code = await self._socket.lost()
                 for helper in helpers:
                     helper.cancel()
         except asyncio.CancelledError:
+            self._socket.serve(Nobody())
             await self._farewell()
             raise
         finally:
+            self._feed.wake = nobody
             self._socket.transport.abort()
             await self._socket.wait_closed()
         return self._closed or Closed(code)
@@ -110,11 +116,11 @@ class Connection:
     async def _send(self) -> None:
         try:
             await self._settle()
-            while not self._may_stop():
-                if not await self._send_audio(self._feed.take):
-                    await self._feed.changed()
+            self._feed.wake = self._socket.speak_soon
+            self._feed.notify()
+            await self._said_all.wait()
             self._stt.stop_sent = True
-            self._stop_sent_at = _now()
+            self._stop_sent_at = self._time()
             await self._socket.send(wire.STOP_RECORDING)
         except ConnectionClosed:
             pass  # the receiver knows why
@@ -122,14 +128,28 @@ class Connection:
     def _may_stop(self) -> bool:
         return self._stt.ending or (self._feed.ended and not self._feed.timeline.unsent_bytes)
 
-    async def _send_audio(self, take: Callable[[], bytes]) -> bool:
-        if not self._stt.leg.in_flight_bytes:
-            self._waiting_since = _now()
-        chunk = take()
-        if chunk:
-            self._sent_at = _now()
-            await self._socket.send(chunk)
-        return bool(chunk)
+    def speak(self) -> None:
+        """Send what has gathered, as far as the socket takes it, and note when all is said.
+
+        Called once in a turn of the loop: a loop that is late makes chunks bigger, not more.
+        """
+        if self._said_all.is_set():
+            return
+        while not self._stt.ending and self._socket.takes_audio:
+            if self._send_audio(self._feed.take) < MOST_FRAME_BYTES:
+                break  # there was no more
+        if self._may_stop():
+            self._said_all.set()
+
+    def _send_audio(self, take: Callable[[], bytes]) -> int:
+        leg = self._stt.leg
+        was_waiting = leg.sent_at > leg.acknowledged_at
+        if chunk := take():
+            self._sent_at = now = self._time()
+            if not was_waiting:
+                self._waiting_since = now
+            self._socket.write(chunk)
+        return len(chunk)
 
     async def _settle(self) -> None:
         """After a resume, learn how much of what was in flight the provider has got."""
@@ -141,8 +161,8 @@ class Connection:
                 await self._settled()
             self._stt.answers_empty_chunks = True
         except TimeoutError:
-            if not self._stt.answers_empty_chunks:
-                await self._send_audio(self._feed.take_probe)
+            if not self._stt.answers_empty_chunks and self._socket.takes_audio:
+                self._send_audio(self._feed.take_probe)
             await self._settled()
 
     async def _settled(self) -> None:
@@ -151,21 +171,19 @@ class Connection:
 
     # In.
 
-    async def _receive(self) -> int:
-        """Take messages until there is no socket any more; return its close code."""
-        try:
-            while True:
-                self._take(wire.parse(await self._socket.recv(decode=False)))
-        except ConnectionClosed as exc:
-            return ABNORMAL_CLOSURE if exc.rcvd is None else exc.rcvd.code
+    def hear(self, message: BytesLike) -> None:
+        """Take a message of the provider."""
+        parsed = wire.parse(message)
+        self._metrics.stt_messages.labels(wire.message_type(parsed)).inc()
+        if isinstance(parsed, AudioAck):
+            self._acknowledged(parsed)
+        else:
+            self._take(parsed)
 
-    def _take(self, message: wire.Message) -> None:
-        self._metrics.stt_messages.labels(wire.message_type(message)).inc()
+    def _take(self, message: wire.Rare) -> None:
         match message:
             case TranscriptMessage() | SpeechMessage():
                 self._hear(self._stt, message)
-            case AudioAck():
-                self._acknowledged(message)
             case wire.AudioRefused(reason=reason):
                 self._refused(reason)
             case wire.StopAck():
@@ -182,8 +200,8 @@ class Connection:
             return  # after a refused chunk the provider's count is no longer ours
         leg = self._stt.leg
         was_settled, faults = leg.settled, leg.clock_fault_bytes
-        self._waiting_since = _now()
-        self._feed.acknowledge(ack.start, ack.end, _now())
+        self._waiting_since = now = self._time()
+        self._feed.acknowledge(ack.start, ack.end, now)
         if leg.clock_fault_bytes != faults:
             self._log.error("Gladia lost audio that it had acknowledged", count=ack.start)
         if leg.settled and not was_settled:
@@ -202,7 +220,7 @@ class Connection:
     def _stop_taken(self) -> None:
         """The provider has the stop, and with it all the audio before."""
         self._stt.stop_taken = True
-        self._feed.delivered(_now())
+        self._feed.delivered(self._time())
         self._feed.notify()
 
     # Watching.
@@ -215,7 +233,7 @@ class Connection:
         await self._farewell()
 
     def _look(self) -> None:
-        now, leg, waits = _now(), self._stt.leg, self._waits
+        now, leg, waits = self._time(), self._stt.leg, self._waits
         if self._feed.timeline.has_hole:
             self._cut(Cut.OVERFLOW)
         elif not leg.settled:
@@ -229,7 +247,10 @@ class Connection:
 
     def _is_drained_out(self) -> bool:
         """Whether the provider had its time to finish."""
-        return self._stop_sent_at is not None and _now() - self._stop_sent_at > self._waits.drain_s
+        return (
+            self._stop_sent_at is not None
+            and self._time() - self._stop_sent_at > self._waits.drain_s
+        )
 
     def _is_time_for_another(self, now: float) -> bool:
         """Whether this STT session is idle, which the provider punishes, or getting too old."""
@@ -254,7 +275,3 @@ class Connection:
                 await self._socket.close()
         except (TimeoutError, ConnectionClosed):
             pass  # it goes the hard way
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -24,11 +24,16 @@ class SttStatistics:
     connected: bool
 
 
+def nobody() -> None:
+    """Wake nobody."""
+
+
 class Feed:
     """A timeline that wakes its one reader and keeps the metrics true.
 
     Attributes:
         ended: No more audio comes.
+        wake: Called at every change, beside waking who waits in :meth:`changed`.
         sent_bytes: PCM sent, resends included.
         acknowledged_bytes: PCM acknowledged.
     """
@@ -40,6 +45,7 @@ class Feed:
         self._metrics = metrics
         self._chunk_bytes = max(chunk_bytes, BYTES_PER_SAMPLE)
         self._changed = asyncio.Event()
+        self.wake: Callable[[], None] = nobody
         self._shown = Share(metrics.stt_unacknowledged_seconds)
 
     @property
@@ -53,8 +59,9 @@ class Feed:
         self._changed.clear()
 
     def notify(self) -> None:
-        """Wake who waits in :meth:`changed`."""
+        """Wake who waits in :meth:`changed`, and call :attr:`wake`."""
         self._changed.set()
+        self.wake()
 
     def put(self, pcm: bytes) -> None:
         """Take audio; past the bound the oldest goes and is counted."""
@@ -106,9 +113,10 @@ class Feed:
 
     def _sent(self, take: Callable[..., bytes], *bounds: int) -> bytes:
         leg = self.timeline.leg
-        before_at = leg.sent_most_at if leg is not None else 0
-        chunk = take(*bounds)
-        if leg is not None and chunk:
+        if leg is None:
+            return b""
+        before_at = leg.sent_most_at
+        if chunk := take(*bounds):
             self.sent_bytes += len(chunk)
             self._metrics.audio_sent_bytes.inc(len(chunk))
             self._metrics.stt_resent_bytes.inc(len(chunk) - (leg.sent_most_at - before_at))
@@ -120,12 +128,12 @@ class Feed:
         self._show()
 
     def _count_losses(self) -> None:
-        lost_s = seconds_of(self.timeline.take_lost_bytes())
-        self._metrics.audio_dropped_seconds.labels("stt").inc(lost_s)
+        if lost := self.timeline.take_lost_bytes():
+            self._metrics.audio_dropped_seconds.labels("stt").inc(seconds_of(lost))
         self._show()
 
     def _show(self) -> None:
-        self._shown.set(seconds_of(self.timeline.unacknowledged_bytes))
+        self._shown.value = seconds_of(self.timeline.unacknowledged_bytes)
 
     @property
     def _least_bytes(self) -> int:

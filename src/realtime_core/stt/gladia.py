@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import aiohttp
-from websockets.asyncio.client import ClientConnection
 
 from realtime_core.aio import backoff
 from realtime_core.errors import SttRejected, SttSessionLost, SttUnavailable
@@ -39,7 +38,7 @@ from realtime_core.stt.verdicts import (
     after_cut,
     close_label,
 )
-from realtime_core.stt.websocket import open_socket
+from realtime_core.stt.websocket import ProviderSocket, open_socket
 
 RESUME_ATTEMPTS = 3
 MOST_UNSURE = 8
@@ -248,7 +247,7 @@ class GladiaBridge:
         self._note(closed, stt)
         return closed
 
-    async def _converse(self, stt: SttSession, socket: ClientConnection) -> Closed:
+    async def _converse(self, stt: SttSession, socket: ProviderSocket) -> Closed:
         self._metrics.stt_connects.labels("resume" if stt.sockets else "new").inc()
         if stt.sockets:
             stt.leg.resume()

@@ -36,6 +36,7 @@ class Leg:
     Attributes:
         origin_at: Where its first byte lies.
         count: How many bytes the provider has acknowledged.
+        acknowledged_at: Everything before this byte is with the provider.
         sent_at: The next byte to send over the present socket.
         sent_most_at: The furthest byte ever sent.
         settled: Whether the provider's count is known; until then only probes are sent.
@@ -47,6 +48,7 @@ class Leg:
     count: int = 0
     sent_at: int = -1
     sent_most_at: int = -1
+    acknowledged_at: int = -1
     settled: bool = True
     clock_fault_bytes: int = 0
     _probe_at: int = 0
@@ -56,11 +58,7 @@ class Leg:
 
     def __post_init__(self) -> None:
         self.sent_at = self.sent_most_at = self.origin_at
-
-    @property
-    def acknowledged_at(self) -> int:
-        """Everything before this byte is with the provider."""
-        return whole_samples(min(self._at(self.count), self.sent_most_at))
+        self._know(0)
 
     @property
     def in_flight_bytes(self) -> int:
@@ -84,21 +82,23 @@ class Leg:
         if not self.settled:
             self._probe_at, self._probe_bytes = self.sent_at, count
         self.sent_at += count
-        self.sent_most_at = max(self.sent_most_at, self.sent_at)
+        if self.sent_at > self.sent_most_at:
+            self.sent_most_at = self.sent_at
+            self._know(self.count)
 
     def acknowledge(self, start: int, end: int) -> None:
         """The provider took bytes ``start`` to ``end`` by its count."""
         # Half-open by the schema; one document calls the range inclusive.
         if not self.settled and self._probe_bytes - (end - start) in (0, 1):
             self._settle(start)
-        self.count = max(self.count, end)
+        self._know(max(self.count, end))
         self.sent_at = max(self.sent_at, self.acknowledged_at)
 
     def delivered(self) -> None:
         """The provider has shown that it got everything that was ever sent."""
         self.settled = True
         self.sent_at = self.sent_most_at
-        self.count = max(self.count, self.sent_at - self._at(0))
+        self._know(max(self.count, self.sent_at - self._at(0)))
 
     def _settle(self, count: int) -> None:
         """Learn that the provider's count was ``count`` when it took the probe."""
@@ -110,9 +110,14 @@ class Leg:
         if surplus != skipped:
             self._seams.append((count, self._seams[-1][1] + surplus - skipped))
         self.clock_fault_bytes += max(0, -surplus)
-        self.count = count
+        self._know(count)
         self.sent_at = probed_to + skipped
         self.settled = True
+
+    def _know(self, count: int) -> None:
+        """The provider has so many bytes, though never more than were sent."""
+        self.count = count
+        self.acknowledged_at = whole_samples(min(self._at(count), self.sent_most_at))
 
     def _at(self, count: int) -> int:
         return self.origin_at + count - self._seams[-1][1]

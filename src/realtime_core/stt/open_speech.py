@@ -36,8 +36,10 @@ class OpenSpeech:
     @property
     def needed_from_s(self) -> float:
         """Where a new STT session has to begin, to miss nothing and repeat nothing."""
-        starts = (start_s - PREROLL_S for start_s, _ in self._utterances.values())
-        return max(self._settled_s, min(starts, default=self._digested_s), 0.0)
+        if not self._utterances:
+            return max(self._settled_s, self._digested_s, 0.0)
+        first_s = min(start_s for start_s, _ in self._utterances.values())
+        return max(self._settled_s, first_s - PREROLL_S, 0.0)
 
     def begin(self, at_s: float, now: float) -> None:
         """A new STT session hears the audio from ``at_s`` on."""
@@ -68,7 +70,8 @@ class OpenSpeech:
         digested_s = self._digested_s + (now - self._looked_at) * TRANSCRIBING_PACE
         self._digested_s = max(self._digested_s, min(at_s - LOOKBACK_S, digested_s))
         self._looked_at = now
-        self._drop(lambda _, end_s: end_s < self._digested_s - FORGET_S)
+        if self._utterances:
+            self._drop(lambda _, end_s: end_s < self._digested_s - FORGET_S)
 
     def settle(self, at_s: float) -> None:
         """Everything up to ``at_s`` has been transcribed."""

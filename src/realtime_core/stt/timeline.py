@@ -38,7 +38,8 @@ class Timeline:
     @property
     def unacknowledged_bytes(self) -> int:
         """How much audio the provider is not known to have."""
-        return self.end_at - max(self._kept_at, self._acknowledged_at)
+        acknowledged_at = self._needed_at if self.leg is None else self.leg.acknowledged_at
+        return self.end_at - max(self._kept_at, acknowledged_at)
 
     @property
     def has_hole(self) -> bool:
@@ -101,10 +102,13 @@ class Timeline:
         What is returned counts as sent. Nothing is given out while the provider's count
         is in doubt: see :meth:`take_probe`.
         """
-        if self.leg is None or not self.leg.settled or self.has_hole:
+        leg = self.leg
+        if leg is None or not leg.settled or self._kept_at > leg.acknowledged_at:
             return b""
-        count = min(self.unsent_bytes, whole_samples(most_bytes))
-        return self._send(count) if count >= max(least_bytes, BYTES_PER_SAMPLE) else b""
+        unsent = whole_samples(self.end_at - leg.sent_at)
+        if unsent < least_bytes or unsent == 0:
+            return b""
+        return self._send(min(unsent, whole_samples(most_bytes)))
 
     def take_probe(self) -> bytes:
         """Return a little of the doubtful audio, whose acknowledgement ends the doubt."""

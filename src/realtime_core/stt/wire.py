@@ -1,4 +1,4 @@
-"""Gladia Live v2 as data: the body of the session request, and what the socket says.
+"""What Gladia Live v2 says over its socket, and the little that it is told, as data.
 
 Pure. Whatever the provider sends becomes one of the messages below; nothing it can send
 raises. All times are seconds of *its* session; ``timeline`` places them.
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from realtime_core.model import SAMPLE_RATE_HZ, Word
-from realtime_core.stt.config import GladiaConfig
+from realtime_core.model import Word
 
 STOP_RECORDING = '{"type":"stop_recording"}'
 
@@ -109,10 +109,23 @@ class Malformed:
     """No JSON object, or one that lacks what its type promises."""
 
 
-Message = (
+class _Range(Struct):
+    byte_range: tuple[int, int]
+
+
+class _Ack(Struct, tag_field="type", tag="audio_chunk"):
+    """An acknowledgement as it nearly always is: read without building the rest of it."""
+
+    acknowledged: bool
+    data: _Range
+
+
+ACKS = msgspec.json.Decoder(_Ack)
+
+# What comes seldom beside the acknowledgement of each chunk.
+Rare = (
     TranscriptMessage
     | SpeechMessage
-    | AudioAck
     | AudioRefused
     | StopAck
     | ErrorMessage
@@ -120,53 +133,14 @@ Message = (
     | Unknown
     | Malformed
 )
-
-
-def start_body(config: GladiaConfig, session: str) -> dict[str, Any]:
-    """Return the body of ``POST /v2/live``; only known keys, for others are refused."""
-    body: dict[str, Any] = {
-        "encoding": "wav/pcm",
-        "bit_depth": 16,
-        "sample_rate": SAMPLE_RATE_HZ,
-        "channels": 1,
-        "model": config.model,
-        "endpointing": config.endpointing_s,
-        "maximum_duration_without_endpointing": config.max_utterance_s,
-        "language_config": {
-            "languages": list(config.languages),
-            "code_switching": config.code_switching,
-        },
-        "pre_processing": {"audio_enhancer": config.audio_enhancer},
-        "custom_metadata": {"sessionSlug": session},
-        "messages_config": _messages_config(),
-    }
-    if config.speech_threshold is not None:
-        body["pre_processing"]["speech_threshold"] = config.speech_threshold
-    if config.vocabulary:
-        body["realtime_processing"] = {
-            "custom_vocabulary": True,
-            "custom_vocabulary_config": {"vocabulary": list(config.vocabulary)},
-        }
-    return body
-
-
-def _messages_config() -> dict[str, bool]:
-    return {
-        "receive_partial_transcripts": True,
-        "receive_final_transcripts": True,
-        "receive_speech_events": True,
-        "receive_acknowledgments": True,  # without them nothing can be resumed
-        "receive_errors": True,
-        "receive_lifecycle_events": True,
-        "receive_pre_processing_events": False,
-        "receive_realtime_processing_events": False,
-        "receive_post_processing_events": False,  # megabytes after a long meeting
-    }
+Message = AudioAck | Rare
 
 
 def message_type(message: Message) -> str:
     """Return the message's label for metrics, from a bounded set."""
     match message:
+        case AudioAck():
+            return "audio_ack"
         case TranscriptMessage(is_final=is_final):
             return "final" if is_final else "draft"
         case SpeechMessage(started=started):
@@ -187,8 +161,17 @@ LABELS: Mapping[type, str] = {
 }
 
 
-def parse(frame: bytes | str) -> Message:
+def parse(frame: bytes | bytearray | memoryview | str) -> Message:
     """Read one message from the socket. Never raises."""
+    try:
+        ack = ACKS.decode(frame)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _parse(frame)  # most of what comes is an acknowledgement; this is not
+    start, end = ack.data.byte_range
+    return AudioAck(start, end) if ack.acknowledged and start >= 0 <= end else _parse(frame)
+
+
+def _parse(frame: bytes | bytearray | memoryview | str) -> Message:
     try:
         message = msgspec.json.decode(frame)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
