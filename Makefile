@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export PYTHONASYNCIODEBUG ?=
 
-.PHONY: help demo test check chaos bench lock clean
+.PHONY: help demo test check chaos bench micro lock clean
 help:  ## Show this help
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
 
@@ -44,10 +44,20 @@ lint: $(READY)
 chaos: $(READY)  ## Break the whole system at random, lose nothing; SECONDS=120 SEED=…
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-bench: $(READY)  ## What the hot paths cost on this machine
-	PYTHONPATH=src $(BIN)/python bench/rtmp_cost.py
-	PYTHONPATH=src $(BIN)/python bench/hub_fanout.py
-	PYTHONPATH=src $(BIN)/python bench/journal_append.py
+$(VENV)/.bench: $(READY) requirements-bench.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
+# Needs Node.js 20 and npm for the original. The whole ladder takes half an hour.
+bench: $(VENV)/.bench  ## Rooms and viewers, ours beside the original's stack; QUICK=1: 2 minutes
+	@PYTHONPATH=src:. $(BIN)/python -m bench ladder $(if $(QUICK),--quick) $(ARGS)
+	@$(if $(QUICK),,PYTHONPATH=src:. $(BIN)/python bench/hub_fanout.py \
+	  --viewers 50,100,200,500,1000,2000,3000 --json bench/results/fanout.json)
+	@$(if $(QUICK),,PYTHONPATH=src:. $(BIN)/python -m bench report)
+
+micro: $(READY)  ## What the hot functions cost, beside the least that they could
+	for each in rtmp_cost decode_cost stt_cost hub_fanout journal_append; do \
+	  PYTHONPATH=src:. $(BIN)/python bench/$$each.py || exit 1; done
 
 lock:  ## Pin the dependencies anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
