@@ -37,6 +37,11 @@ def get_logger(component: str) -> structlog.stdlib.BoundLogger:
     )
 
 
+def shows_debug(component: str) -> bool:
+    """Whether lines at debug are written; asking costs less than a line that is not."""
+    return logging.getLogger(f"realtime_core.{component}").isEnabledFor(logging.DEBUG)
+
+
 def session_of_logs(slug: str) -> AbstractContextManager[None]:
     """Say ``session`` on every line of this task, and of those it starts, for a block."""
     return structlog.contextvars.bound_contextvars(session=slug)

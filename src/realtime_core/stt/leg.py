@@ -67,8 +67,10 @@ class Leg:
 
     def session_s(self, stt_s: float) -> float:
         """Place a time of the provider on the session clock."""
-        count = stt_s * BYTES_PER_SECOND
-        shift = next((by for start, by in reversed(self._seams) if start <= count), 0)
+        count, shift = stt_s * BYTES_PER_SECOND, 0
+        for start, by in self._seams:  # nearly always one; this is asked of each word
+            if start <= count:
+                shift = by
         return max(0.0, (self.origin_at - shift) / BYTES_PER_SECOND + stt_s)
 
     def resume(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from realtime_core.model import SpeechHeard, Word
 from realtime_core.stt.leg import Leg
 from realtime_core.stt.wire import TranscriptMessage
@@ -34,7 +32,7 @@ def place(message: TranscriptMessage, leg: Leg, received_at: float) -> SpeechHea
 
 def _placed_word(word: Word, leg: Leg) -> Word:
     start_s, end_s = _placed(word.start_s, word.end_s, leg)
-    return replace(word, start_s=start_s, end_s=end_s)
+    return Word(word.text, start_s, end_s, word.confidence, word.speaker_id)
 
 
 def _placed(start_s: float, end_s: float, leg: Leg) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import assert_never
 
-from realtime_core.logs import get_logger
+from realtime_core.logs import get_logger, shows_debug
 from realtime_core.model import AudioGap, SpeechBoundary, SpeechHeard, SttEvent, SttStatus
 from realtime_core.stt.connection import Heard, SttSession
 from realtime_core.stt.placing import place
@@ -59,6 +59,16 @@ class Reporter:
             self._emit(gap)
 
     def _transcript(self, stt: SttSession, heard: SpeechHeard) -> None:
+        self._note(heard)
+        if heard.is_final:
+            stt.finals.add(heard.utterance_id)
+        self._timeline.hear(heard.utterance_id, heard.start_s, heard.end_s, is_final=heard.is_final)
+        self._emit(heard)
+
+    def _note(self, heard: SpeechHeard) -> None:
+        is_debugged = shows_debug("stt")
+        if not heard.is_final and not is_debugged:
+            return
         say = self._log.info if heard.is_final else self._log.debug
         say(
             "Received transcript from Gladia",
@@ -66,11 +76,8 @@ class Reporter:
             utterance=heard.utterance_id,
             length=len(heard.text),
         )
-        self._log.debug("Transcript text", utterance=heard.utterance_id, text=heard.text)
-        if heard.is_final:
-            stt.finals.add(heard.utterance_id)
-        self._timeline.hear(heard.utterance_id, heard.start_s, heard.end_s, is_final=heard.is_final)
-        self._emit(heard)
+        if is_debugged:
+            self._log.debug("Transcript text", utterance=heard.utterance_id, text=heard.text)
 
     def _tell(self, *, available: bool, reason: str) -> None:
         if available is not self._available:
