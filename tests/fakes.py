@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from types import TracebackType
+from collections.abc import Callable
 from typing import Any, Self
 
 from realtime_core.captioner import Captioner
@@ -48,24 +47,12 @@ class FakeDecoder:
     """Decodes each tag to 100 ms of silence."""
 
     def __init__(self) -> None:
-        self.entered = self.left = False
+        self.has_run = self.is_running = False
         self.skipped_s = 0.0
         self.held = 0.0  # seconds that are in it and do not come out
         self._queue: asyncio.Queue[AudioTag | Silence | Exception | None] = asyncio.Queue()
         self._flowing = asyncio.Event()
         self._flowing.set()
-
-    async def __aenter__(self) -> Self:
-        self.entered = True
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.left = True
 
     @property
     def queued_s(self) -> float:
@@ -94,12 +81,16 @@ class FakeDecoder:
     def let_go(self) -> None:
         self._flowing.set()
 
-    async def pcm(self) -> AsyncIterator[bytes]:
-        while (item := await self._queue.get()) is not None:
-            await self._flowing.wait()
-            if isinstance(item, Exception):
-                raise item
-            yield item if isinstance(item, Silence) else TAG_PCM
+    async def run(self, emit: Callable[[bytes], None]) -> None:
+        self.has_run = self.is_running = True
+        try:
+            while (item := await self._queue.get()) is not None:
+                await self._flowing.wait()
+                if isinstance(item, Exception):
+                    raise item
+                emit(item if isinstance(item, Silence) else TAG_PCM)
+        finally:
+            self.is_running = False
 
 
 class FakeStt:

@@ -25,7 +25,7 @@ LAYERS: list[set[str]] = [
     {"rtmp", "decode", "stt", "transcript", "hub", "store"},
     {"processes"},
     {"spawn"},
-    {"watchdog", "vitals"},
+    {"watchdog", "vitals", "garbage"},
     {"aio", "metrics"},
     {"logs", "access", "counting"},
     {"model", "errors", "lines", "capacity"},
@@ -35,13 +35,11 @@ BOXES = ("rtmp", "decode", "stt", "transcript", "hub", "store")
 SHELLS = {
     "rtmp": {"connection", "listening", "server"},
     "decode": {
-        "bell",
         "ffmpeg",
         "inlet",
         "inprocess",
         "intake",
         "locate",
-        "outlet",
         "run",
         "starts",
     },

@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,14 @@ import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.processes import LINE_CHARACTERS, LINES_KEPT, Child, LastLines, child_process
+from realtime_core.processes import (
+    LINE_CHARACTERS,
+    LINES_KEPT,
+    Child,
+    LastLines,
+    Output,
+    child_process,
+)
 from tests.eventually import eventually
 
 SHELL = "/bin/sh"
@@ -150,6 +157,46 @@ async def test_a_child_sees_no_environment_but_its_own(monkeypatch: pytest.Monke
     monkeypatch.setenv("DATABASE_URL", "postgres://secret")
     async with child_process(["/usr/bin/env"], env={"LC_ALL": "C"}, grace_s=5) as child:
         assert await child.stdout.read() == b"LC_ALL=C\n"
+
+
+async def test_output_can_be_taken_as_it_comes() -> None:
+    heard, ended = bytearray(), asyncio.Event()
+    output = Output(heard.extend, ended.set)
+    async with child_process(["/bin/cat"], env={}, grace_s=5, output=output) as child:
+        child.stdin.write(b"hello\n")
+        await eventually(lambda: heard)
+        child.stdin.close()
+        await ended.wait()
+    assert bytes(heard) == b"hello\n"
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+@pytest.mark.parametrize("missing", [AttributeError, PermissionError])
+def test_where_the_kernel_tells_no_exits_a_thread_does(
+    monkeypatch: pytest.MonkeyPatch,
+    loop: Callable[[], asyncio.AbstractEventLoop],
+    missing: type[Exception],
+) -> None:
+    def refuse(_pid: int) -> int:
+        raise missing
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(talk()) == (b"hello\n", 0)
+
+
+async def test_the_loop_goes_on_while_children_start_from_a_large_process() -> None:
+    ballast = bytearray(200_000_000)
+    ballast[::4096] = bytes([1]) * len(
+        ballast[::4096]
+    )  # a page that was never written costs nothing
+    before_s = time.thread_time()
+    for _ in range(5):
+        await talk()
+    # Copying its tables takes 5 ms and more for each; the whole of one start takes 2.
+    assert time.thread_time() - before_s < 5 * 0.005
+    assert len(ballast) == 200_000_000
 
 
 async def test_a_program_that_does_not_exist_is_an_error_of_the_system() -> None:

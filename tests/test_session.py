@@ -48,7 +48,8 @@ def test_audio_flows_from_the_publisher_to_speech_to_text() -> None:
     assert bytes(world.stt.received) == TAG_PCM * 3
     assert world.states == [LIVE, DRAINING, ENDED]
     assert world.session.audio_bytes_received == 3 * len(TAG.payload)
-    assert world.decoder.left
+    assert world.decoder.has_run
+    assert not world.decoder.is_running
 
 
 def test_a_final_is_stored_before_it_is_shown() -> None:
@@ -247,7 +248,7 @@ def test_a_session_nobody_publishes_to_can_be_stopped() -> None:
 
     world = play(World(), story)
     assert world.said == [(ENDED, "stopped")]
-    assert not world.decoder.entered
+    assert not world.decoder.has_run
 
 
 def test_a_session_nobody_publishes_to_expires() -> None:
@@ -353,4 +354,5 @@ def test_cancelling_a_session_still_finalises_what_was_shown() -> None:
     in_virtual_time(main())
     assert [row.text for row in world.stored] == ["cut off"]
     assert world.session.state is ENDED
-    assert world.decoder.left
+    assert world.decoder.has_run
+    assert not world.decoder.is_running

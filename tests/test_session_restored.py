@@ -128,7 +128,7 @@ def test_a_publisher_that_stays_away_ends_it_after_the_grace_and_costs_no_speech
     world = play(World(record=left_behind(drafts=(DRAFT,))), story)
     assert world.said[0] == (DRAINING, "the publisher did not come back")
     assert world.states == [DRAINING, ENDED]
-    assert not world.decoder.entered
+    assert not world.decoder.has_run
     assert [row.text for row in world.stored] == ["we should"]
 
 

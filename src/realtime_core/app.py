@@ -19,6 +19,7 @@ from realtime_core.access import Gate
 from realtime_core.aio import TaskSet, backoff, persevere
 from realtime_core.capacity import Capacity
 from realtime_core.errors import RequestError, StoreUnavailable, may_retry
+from realtime_core.garbage import collect_garbage
 from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
@@ -171,6 +172,7 @@ async def _start(settings: Settings, stack: AsyncExitStack) -> Service:
     stack.push_async_callback(tasks.close)
     _ = tasks.start(registry.watch(), "watch")
     _ = tasks.start(watch_vitals(capacity, metrics), "vitals")
+    _ = tasks.start(collect_garbage(), "garbage")
     if storage is not None:
         _ = tasks.start(_reach_database(storage.table), "database")
     return service

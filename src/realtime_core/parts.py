@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from realtime_core.access import TokenKeys
 from realtime_core.capacity import Capacity
 from realtime_core.captioner import Captioner
 from realtime_core.decode.ffmpeg import FfmpegDecoder
-from realtime_core.decode.inprocess import InprocessDecoder
+from realtime_core.decode.inprocess import InprocessDecoder, load_pyav
 from realtime_core.decode.locate import locate
+from realtime_core.decode.starts import StartGate
 from realtime_core.hub.post import HttpBroadcaster
 from realtime_core.hub.rooms import Hub
 from realtime_core.hub.wire import CloseCode
@@ -85,17 +87,18 @@ async def decoder_factory(settings: Settings, metrics: Metrics) -> MakeDecoder:
         ConfigurationError: There is no FFmpeg, or no PyAV.
     """
     if settings.decoder == "inprocess":
-        async with InprocessDecoder(metrics, session="-"):
-            pass  # so that a missing PyAV is told now, and not by each session
+        await load_pyav()  # so that its absence is told now, and not by each session
         return lambda slug: InprocessDecoder(metrics, session=slug)
     found = await locate(settings.ffmpeg_path)
     log.info("Using FFmpeg", path=found.path, version=found.version)
+    starts = StartGate(most=os.cpu_count() or 1)
     return lambda slug: FfmpegDecoder(
         found.path,
         metrics,
         session=slug,
         retries=settings.ffmpeg_retries,
         retry_delay_s=settings.ffmpeg_retry_delay_s,
+        starts=starts,
     )
 
 

@@ -8,29 +8,20 @@ a parent-death signal, so that it does not outlive a service that was killed. Th
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
-import shutil
 import signal
-import sys
-from asyncio.subprocess import PIPE, Process
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from typing import cast
 
 from realtime_core.logs import get_logger
+from realtime_core.spawn import Spawned, spawn, when_gone
 
 LINES_KEPT = 10
 LINE_CHARACTERS = 300
-READ_BYTES = 16_384
 # After SIGKILL only a child in an uninterruptible system call is still there.
 LAST_WAIT_S = 5.0
-
-# What `setpriv` does, where it is missing: PR_SET_PDEATHSIG and PR_SET_NO_NEW_PRIVS.
-DIE_WITH_PARENT = (
-    "import ctypes, os, sys; prctl = ctypes.CDLL(None).prctl;"
-    "prctl(1, 9, 0, 0, 0); prctl(38, 1, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
-)
 
 log = get_logger("processes")
 
@@ -60,44 +51,112 @@ def _clipped(line: bytes) -> str:
     return line.decode(errors="replace").strip()[:LINE_CHARACTERS]
 
 
+class Output(asyncio.Protocol):
+    """One output of a program, handed on piece by piece as it comes.
+
+    Attributes:
+        over: Nobody writes to it any more.
+    """
+
+    def __init__(
+        self, receive: Callable[[bytes], None], at_end: Callable[[], None] = lambda: None
+    ) -> None:
+        self._receive, self._at_end = receive, at_end
+        self._transport: asyncio.ReadTransport | None = None
+        self.over = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what reads."""
+        self._transport = cast(asyncio.ReadTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Hand a piece on."""
+        self._receive(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the end."""
+        self.over.set()
+        self._at_end()
+
+    def resume(self) -> None:
+        """Read on, where a stream that nobody reads has stopped it."""
+        if self._transport and not self.over.is_set() and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def discard(self) -> None:
+        """Throw away all that still comes, and tell nobody of the end."""
+        self._receive, self._at_end = lambda _piece: None, lambda: None
+        self.resume()
+
+    def close(self) -> None:
+        """Take no more, whoever still writes."""
+        if self._transport:
+            self._transport.close()
+
+
 class Child:
     """A running program: write to ``stdin``, read ``stdout``; its stderr is always drained.
 
     Attributes:
+        stdout: Empty where the output goes elsewhere.
         complaints: The last lines of its stderr, complete once the block has been left.
     """
 
-    def __init__(self, process: Process) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._process = process
-        self.pid, self.stdin, self.stdout = process.pid, process.stdin, process.stdout
-        self.complaints = LastLines()
-        self._listening = asyncio.create_task(
-            _drain(process.stderr, self.complaints.receive), name=f"child-{self.pid}/stderr"
-        )
+    stdin: asyncio.StreamWriter
+
+    def __init__(self, spawned: Spawned, output: Output | None) -> None:
+        self._spawned, self._process = spawned, spawned.process
+        self.pid = spawned.process.pid
+        self.stdout, self.complaints = asyncio.StreamReader(), LastLines()
+        self._output = output or Output(self.stdout.feed_data, self.stdout.feed_eof)
+        self._stderr = Output(self.complaints.receive)
+        self._exited = asyncio.Event()
 
     @property
     def returncode(self) -> int | None:
         """The exit status, negative for a signal; None while it runs."""
         return self._process.returncode
 
+    async def connect(self) -> None:
+        """Begin to listen to it."""
+        loop = asyncio.get_running_loop()
+        _, stdin, stdout, stderr = self._spawned
+        # A protocol for streams, of which no more than its flow control is used.
+        writing, flow = await loop.create_unix_connection(
+            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), sock=stdin
+        )
+        self.stdin = asyncio.StreamWriter(writing, flow, None, loop)
+        reading, _ = await loop.create_unix_connection(lambda: self._output, sock=stdout)
+        self.stdout.set_transport(reading)  # it pauses what nobody reads
+        await loop.create_unix_connection(lambda: self._stderr, sock=stderr)
+        when_gone(self._process, self._has_exited)
+
     def signal_group(self, number: int) -> None:
-        """Send a signal to the child and to all it started; no-op when they are gone."""
+        """Send a signal to the child and to all it started, if any is left."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, number)
 
     async def gone(self) -> None:
         """Throw away what is left of its output, and return when nobody writes any more."""
-        await asyncio.gather(
-            _drain(self.stdout, lambda _output: None), self._listening, self._process.wait()
-        )
+        self._output.discard()
+        for each in (self._output.over, self._stderr.over, self._exited):
+            await each.wait()
+
+    def forget(self) -> None:
+        """Close what is still open of its pipes."""
+        self.stdin.transport.abort()
+        self._output.close()
+        self._stderr.close()
+
+    def _has_exited(self) -> None:
+        self._process.poll()
+        self.stdin.close()
+        self._exited.set()
 
 
 @asynccontextmanager
 async def child_process(
-    argv: Sequence[str], *, env: Mapping[str, str], grace_s: float
+    argv: Sequence[str], *, env: Mapping[str, str], grace_s: float, output: Output | None = None
 ) -> AsyncIterator[Child]:
     """Run a program for the length of a block and leave no process behind.
 
@@ -110,13 +169,13 @@ async def child_process(
         argv: The program as a path, and its arguments.
         env: Its whole environment; nothing is inherited.
         grace_s: How long each of the two hints may take to work.
+        output: Who takes the program's output, in place of ``stdout``.
 
     Raises:
         OSError: The program could not be started.
     """
-    command = await asyncio.to_thread(_command, argv)
     # In a task of its own, because a fork cannot be taken back half way.
-    birth = asyncio.create_task(_start(command, dict(env)), name="child/start")
+    birth = asyncio.create_task(_start(argv, dict(env), output), name="child/start")
     try:
         await asyncio.wait({birth})
         yield birth.result()
@@ -124,12 +183,14 @@ async def child_process(
         await _finish(birth, grace_s)
 
 
-async def _start(command: Sequence[str], env: dict[str, str]) -> Child:
-    # Not `process_group`: uvloop does not know it.
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=env, start_new_session=True
-    )
-    return Child(process)
+async def _start(argv: Sequence[str], env: dict[str, str], output: Output | None) -> Child:
+    child = Child(await asyncio.to_thread(spawn, argv, env), output)
+    try:
+        await child.connect()
+    except BaseException:
+        child.signal_group(signal.SIGKILL)
+        raise
+    return child
 
 
 async def _finish(birth: asyncio.Task[Child], grace_s: float) -> None:
@@ -167,29 +228,6 @@ async def _see_out(birth: asyncio.Task[Child], grace_s: float) -> None:
     if not gone.done():
         log.error("Child process survives SIGKILL", pid=child.pid)
         gone.cancel()
+        child.forget()
     # What it started may have left the pipes and stayed.
     child.signal_group(signal.SIGKILL)
-
-
-async def _drain(stream: asyncio.StreamReader, receive: Callable[[bytes], None]) -> None:
-    while text := await stream.read(READ_BYTES):
-        receive(text)
-
-
-def _command(argv: Sequence[str]) -> list[str]:
-    # What stands before the program would start whether the program can or not.
-    if not os.access(argv[0], os.X_OK):
-        raise FileNotFoundError(f"{argv[0]} is not a program that may be run")
-    return [*_dying_with_parent(), *argv]
-
-
-@functools.cache
-def _dying_with_parent() -> tuple[str, ...]:
-    """Return the words to put before a command so that it gets SIGKILL when we die."""
-    if sys.platform != "linux":
-        return ()
-    setpriv = shutil.which("setpriv")
-    # Busybox has a program of that name without the option.
-    if setpriv and "busybox" not in os.path.realpath(setpriv):
-        return (setpriv, "--pdeathsig", "KILL", "--no-new-privs", "--")
-    return (sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT)

@@ -25,7 +25,7 @@ from realtime_core.model import (
     SttEvent,
     SttStatus,
 )
-from realtime_core.stages import Decoder, Publisher, Stages, Waits
+from realtime_core.stages import Publisher, Stages, Waits
 
 SILENCE_EVERY_S = 0.1
 EMPTY_S = 0.1
@@ -184,9 +184,9 @@ class Session:
     async def _run(self) -> None:
         if not await self._has_publisher():
             return
-        async with self._decoder as decoder, asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as tasks:
             silence = tasks.create_task(self._keep_time(), name=f"{self.slug}/silence")
-            tasks.create_task(self._pump(decoder), name=f"{self.slug}/pcm")
+            tasks.create_task(self._decode(), name=f"{self.slug}/pcm")
             transcribing = tasks.create_task(self._transcribe(), name=f"{self.slug}/stt")
             await asyncio.wait([transcribing])
             silence.cancel()
@@ -205,17 +205,19 @@ class Session:
         self._heard_nothing_since = asyncio.get_running_loop().time()
         return self.publishes > 0
 
-    async def _pump(self, decoder: Decoder) -> None:
-        """Move PCM from the decoder to speech-to-text until the decoder has no more."""
+    async def _decode(self) -> None:
+        """Let PCM flow from the decoder to speech-to-text until the decoder has no more."""
         try:
-            async for pcm in decoder.pcm():
-                self._tell(self._captioner.audio_arrived(pcm))
-                self._stt.send(pcm)
+            await self._decoder.run(self._pass_on)
         except DecoderError as exc:
             self._fail(f"the audio cannot be decoded: {exc}")
         finally:
             self._tell(self._captioner.audio_ended())
             self._stt.end()
+
+    def _pass_on(self, pcm: bytes) -> None:
+        self._tell(self._captioner.audio_arrived(pcm))
+        self._stt.send(pcm)
 
     def _tell(self, gap: AudioGap | None) -> None:
         if gap is not None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from realtime_core.captioner import Captioner
 from realtime_core.model import (
@@ -20,18 +19,7 @@ from realtime_core.model import (
 
 
 class Decoder(Protocol):
-    """What a session needs of a decoder. It takes tags before it is entered, too."""
-
-    async def __aenter__(self) -> Self:
-        """Start decoding."""
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop, and leave nothing behind."""
+    """What a session needs of a decoder. It takes tags before it runs, too."""
 
     @property
     def queued_s(self) -> float:
@@ -46,8 +34,11 @@ class Decoder(Protocol):
     def end(self) -> None:
         """Promise that no more tags come."""
 
-    def pcm(self) -> AsyncIterator[bytes]:
-        """Yield PCM as it is decoded; ends after :meth:`end`.
+    async def run(self, emit: Callable[[bytes], None]) -> None:
+        """Decode until all is out that was fed before :meth:`end`.
+
+        PCM is emitted as it is there, mostly from where it is fed: what ``emit`` raises is
+        raised here, and not there.
 
         Raises:
             DecoderError: The decoder does not stay alive.

@@ -1,8 +1,9 @@
 """Real AAC to decode: a sweep, which sounds different at every moment, cut into tags."""
 
 import array
+import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol
@@ -60,10 +61,11 @@ def record(
     channels: int = 2,
     seconds: int = 10,
     volume: float = 0.5,
+    signal: str = "sin(2*PI*(200+40*t)*t)",
 ) -> Recording:
-    """Encode a sweep from 200 Hz upwards."""
-    sweep = f"aevalsrc='{volume}*sin(2*PI*(200+40*t)*t)':s={rate}:d={seconds}"
-    flv = _ffmpeg(ffmpeg, "-f", "lavfi", "-i", sweep, "-ac", str(channels), "-c:a", "aac", "flv")
+    """Encode a signal, a function of the time ``t``; without one a sweep from 200 Hz upwards."""
+    source = f"aevalsrc='{volume}*{signal}':s={rate}:d={seconds}"
+    flv = _ffmpeg(ffmpeg, "-f", "lavfi", "-i", source, "-ac", str(channels), "-c:a", "aac", "flv")
     config, *frames = _audio_bodies(flv)
     sound = _ffmpeg(ffmpeg, "-i", "pipe:0", "-ac", "1", "-ar", "16000", "s16le", given=flv)
     return Recording(config, tuple(frames), 1024 * 16_000 / rate, sound)
@@ -85,25 +87,66 @@ def _audio_bodies(flv: bytes) -> Iterable[bytes]:
 
 
 class Decoder(Protocol):
-    """What these helpers need of either decoder."""
+    """Either decoder."""
 
+    @property
+    def queued_s(self) -> float: ...
     def feed(self, tag: AudioTag) -> None: ...
+    def skip(self, seconds: float) -> None: ...
     def end(self) -> None: ...
-    def pcm(self) -> AsyncIterator[bytes]: ...
+    async def run(self, emit: Callable[[bytes], None]) -> None: ...
 
 
-def feed(decoder: Decoder, recording: Recording) -> None:
+class Reading:
+    """A decoder that runs for the length of a block, and whose PCM can be read piece by piece."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.feed, self.skip, self.end = decoder.feed, decoder.skip, decoder.end
+        self.decoder = decoder
+        self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._failure: Exception | None = None
+
+    @property
+    def queued_s(self) -> float:
+        return self.decoder.queued_s
+
+    async def __aenter__(self) -> "Reading":
+        self._running = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._running.cancel()
+        await asyncio.wait({self._running})
+
+    async def pcm(self) -> AsyncIterator[bytes]:
+        """Yield PCM as it comes; reading may be broken off and taken up again."""
+        while (piece := await self._pieces.get()) is not None:
+            yield piece
+        self._pieces.put_nowait(None)
+        if self._failure is not None:
+            raise self._failure
+
+    async def _run(self) -> None:
+        try:
+            await self.decoder.run(self._pieces.put_nowait)
+        except Exception as exc:  # noqa: BLE001 - who reads gets it
+            self._failure = exc
+        finally:
+            self._pieces.put_nowait(None)
+
+
+def feed(decoder: Reading, recording: Recording) -> None:
     for tag in recording.tags:
         decoder.feed(tag)
 
 
-async def rest(decoder: Decoder) -> bytes:
+async def rest(decoder: Reading) -> bytes:
     """End the input and return all PCM that still comes."""
     decoder.end()
     return b"".join([pcm async for pcm in decoder.pcm()])
 
 
-async def read(decoder: Decoder, least_bytes: int) -> bytes:
+async def read(decoder: Reading, least_bytes: int) -> bytes:
     """Return the next PCM, at least so much."""
     got = b""
     async for pcm in decoder.pcm():

@@ -12,14 +12,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from realtime_core.decode.ffmpeg import FfmpegDecoder
+from realtime_core.decode.starts import StartGate
 from realtime_core.errors import DecoderError
 from realtime_core.metrics import Metrics
-from tests.decode.aac import Recording, feed, is_silent, offset, read, rest
+from tests.decode.aac import Reading, Recording, feed, is_silent, offset, read, rest
 from tests.eventually import eventually
 
 pytestmark = pytest.mark.ffmpeg
 
-Make = Callable[..., FfmpegDecoder]
+Make = Callable[..., Reading]
 SECOND_BYTES = 32_000
 SAMPLE_BYTES = 2
 
@@ -32,16 +33,24 @@ def metrics() -> Metrics:
 @pytest.fixture
 def make(ffmpeg: str, metrics: Metrics) -> Make:
     def make(
-        program: str = ffmpeg, *, retries: int = 3, stall_s: float = 20.0, queue_s: float = 30.0
-    ) -> FfmpegDecoder:
-        return FfmpegDecoder(
-            program,
-            metrics,
-            session="weekly",
-            retries=retries,
-            retry_delay_s=0.01,
-            queue_s=queue_s,
-            stall_s=stall_s,
+        program: str = ffmpeg,
+        *,
+        retries: int = 3,
+        stall_s: float = 20.0,
+        queue_s: float = 30.0,
+        starts: StartGate | None = None,
+    ) -> Reading:
+        return Reading(
+            FfmpegDecoder(
+                program,
+                metrics,
+                session="weekly",
+                retries=retries,
+                retry_delay_s=0.01,
+                queue_s=queue_s,
+                stall_s=stall_s,
+                starts=starts,
+            )
         )
 
     return make
@@ -142,7 +151,9 @@ async def test_frames_that_a_killed_ffmpeg_took_along_are_decoded_again(
         process = await child()
         process.suspend()
         feed(decoder, sweep.cut(100, 200))
-        await eventually(lambda: decoder._intake.taken_s > 2)
+        assert isinstance(decoder.decoder, FfmpegDecoder)
+        intake = decoder.decoder._intake
+        await eventually(lambda: intake.taken_s > 2)
         process.kill()
         feed(decoder, sweep.cut(200, 432))
         pcm += await rest(decoder)
@@ -171,18 +182,6 @@ async def test_an_ffmpeg_without_audio_is_not_stalled(make: Make, metrics: Metri
         assert process.is_running()
         assert await rest(decoder) == b""
     assert value(metrics, "ffmpeg_exits_total", outcome="asked") == 1
-
-
-@pytest.mark.slow
-async def test_an_ffmpeg_whose_pcm_nobody_takes_is_not_stalled(
-    make: Make, sweep: Recording, metrics: Metrics
-) -> None:
-    async with make(stall_s=0.5) as decoder:
-        feed(decoder, sweep)
-        await eventually(lambda: decoder._outlet.is_full)
-        await asyncio.sleep(1.0)  # that nothing happens in this time is what is tested
-        assert_whole(await rest(decoder), sweep)
-    assert value(metrics, "ffmpeg_starts_total") == 1
 
 
 async def test_restarts_are_used_up(make: Make, sweep: Recording, metrics: Metrics) -> None:
@@ -278,6 +277,63 @@ async def test_garbage_without_end_keeps_neither_memory_nor_what_follows(
     assert len(pcm) // SAMPLE_BYTES == pytest.approx(sweep.place(490), abs=16)
     moved = pcm[2 * (sweep.place(410) - sweep.place(100)) :]
     assert abs(offset(moved, sweep.sound, sweep.place(150), most=48)) <= 48
+
+
+@pytest.mark.slow
+async def test_twenty_that_start_together_take_turns_and_lose_nothing(
+    ffmpeg: str, sweep: Recording, metrics: Metrics
+) -> None:
+    gate, starting = StartGate(2, patience_s=9), list[int]()
+
+    async def session(number: int) -> bytes:
+        async with Reading(
+            FfmpegDecoder(ffmpeg, metrics, session=str(number), starts=gate)
+        ) as decoder:
+            feed(decoder, sweep.cut(0, 100))
+            pcm = await read(decoder, 1)
+            starting.append(gate.starting)
+            return pcm + await rest(decoder)
+
+    sounds = await asyncio.gather(*map(session, range(20)))
+    assert {len(pcm) // SAMPLE_BYTES for pcm in sounds} == {sweep.place(100)}
+    assert all(offset(pcm, sweep.sound, at) == 0 for pcm in sounds for at in (3_000, 30_000))
+    assert value(metrics, "audio_dropped_seconds_total", stage="decoder") == 0
+    assert max(starting) <= 2
+    assert value(metrics, "ffmpeg_start_wait_seconds_count") == 20
+    assert value(metrics, "ffmpeg_start_wait_seconds_sum") > 0
+    assert gate.starting == 0
+
+
+async def test_a_replacement_waits_for_its_turn_and_what_is_fed_meanwhile_is_kept(
+    make: Make, sweep: Recording, metrics: Metrics
+) -> None:
+    gate = StartGate(1, patience_s=60)
+    async with make(starts=gate) as decoder:
+        feed(decoder, sweep.cut(0, 100))
+        pcm = await read(decoder, SECOND_BYTES)
+        place = await gate.enter()
+        (await child()).kill()
+        await eventually(lambda: value(metrics, "ffmpeg_restarts_total"))
+        feed(decoder, sweep.cut(100, 432))
+        assert value(metrics, "ffmpeg_starts_total") == 1
+        place.leave()
+        pcm += await rest(decoder)
+    assert_whole(pcm, sweep)
+    assert value(metrics, "ffmpeg_starts_total") == 2
+
+
+async def test_a_session_that_leaves_while_it_waits_gives_its_turn_to_another(
+    make: Make, sweep: Recording
+) -> None:
+    gate = StartGate(1, patience_s=60)
+    place = await gate.enter()
+    async with make(starts=gate) as leaves:
+        feed(leaves, sweep)
+        await asyncio.sleep(0)
+    place.leave()
+    async with make(starts=gate) as stays:
+        feed(stays, sweep)
+        assert_whole(await rest(stays), sweep)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 5, 20, 60])

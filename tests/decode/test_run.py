@@ -1,10 +1,9 @@
 """One process, on both event loops."""
 
-import asyncio
 import shutil
 
+from realtime_core.decode.inlet import Inlet
 from realtime_core.decode.intake import Intake
-from realtime_core.decode.outlet import Outlet
 from realtime_core.decode.run import Outcome, Run
 from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
@@ -18,12 +17,18 @@ async def test_a_process_that_dies_before_anything_was_written_to_it_has_crashed
     program = shutil.which("false")
     assert program
     intake = Intake(Metrics(), get_logger("test"), queue_s=10)
-    async with child_process([program], env={}, grace_s=1) as child:
+    started: list[bool] = []
+    pcm: list[bytes] = []
+    run = Run(intake, pcm.append, stall_s=5, started=lambda: started.append(True))
+    async with child_process([program], env={}, grace_s=1, output=run.output) as child:
         await eventually(child.stdin.is_closing)
-        child.stdout = asyncio.StreamReader()  # the end of its output is still under way
-        run = Run(child, intake, Outlet(2), stall_s=5)
-        working = asyncio.create_task(run.work())
-        await asyncio.sleep(0.01)
-        child.stdout.feed_eof()
-        await working
+        await run.work(child)
     assert run.ending().outcome is Outcome.CRASHED
+    assert not started
+    assert not pcm
+
+
+def test_a_process_that_closes_its_input_upsets_no_loop() -> None:
+    """asyncio's own asks a protocol that only writes about the end of what it reads, too."""
+    inlet = Inlet(Intake(Metrics(), get_logger("test"), queue_s=10))
+    assert not inlet.eof_received()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from realtime_core.decode.asc import frame_duration_s
@@ -28,8 +27,7 @@ SUSPECT = SAMPLE_RATE_HZ // 10
 SILENCE_AT_ONCE = SAMPLE_RATE_HZ
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One AAC frame, the configuration it is under (tag bodies), and its place in time."""
 
     config: bytes
@@ -56,33 +54,29 @@ class Loss(NamedTuple):
     clock_jumped: bool = False
 
 
-class _Line:
+NO_LOSS = Loss()
+
+
+class _Line(deque[Frame]):
     """Frames in a row, and how long they are together."""
 
     def __init__(self) -> None:
-        self._frames: deque[Frame] = deque()
+        super().__init__()
         self.samples = 0
 
-    def __bool__(self) -> bool:
-        return bool(self._frames)
+    def add(self, frame: Frame) -> None:
+        self.append(frame)
+        self.samples += frame.end - frame.start
 
-    @property
-    def first(self) -> Frame:
-        return self._frames[0]
-
-    def append(self, frame: Frame) -> None:
-        self._frames.append(frame)
-        self.samples += frame.samples
-
-    def pop(self) -> Frame:
-        frame = self._frames.popleft()
-        self.samples -= frame.samples
+    def pop_first(self) -> Frame:
+        frame = self.popleft()
+        self.samples -= frame.end - frame.start
         return frame
 
     def join(self, later: _Line) -> _Line:
         """Return one row of both."""
-        for frame in later._frames:
-            self.append(frame)
+        for frame in later:
+            self.add(frame)
         return self
 
 
@@ -109,7 +103,7 @@ class Backlog:
     @property
     def held_s(self) -> float:
         """Audio whose PCM has not come, in seconds."""
-        partly_out = max(0, self._placed - self._taken.first.start) if self._taken else 0
+        partly_out = max(0, self._placed - self._taken[0].start) if self._taken else 0
         return (self._waiting.samples + self._taken.samples - partly_out) / SAMPLE_RATE_HZ
 
     @property
@@ -121,6 +115,11 @@ class Backlog:
     def to_come_s(self) -> float:
         """PCM to come for what was added and skipped, silence included, in seconds."""
         return (round(self._fed) - self._placed) / SAMPLE_RATE_HZ
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is a frame to take."""
+        return bool(self._run_up or self._waiting)
 
     @property
     def taken_s(self) -> float:
@@ -143,16 +142,19 @@ class Backlog:
         An empty frame, and any before the first configuration, is nothing and takes no time.
         """
         if not self._config or len(body) <= TAG_PREFIX_BYTES:
-            return Loss()
+            return NO_LOSS
         known = self._publisher.hole_before(timestamp_ms, self._fed, now)
         hole = known or 0
-        self._fed += hole
-        start = round(self._fed)
-        self._fed += self._frame_length
-        self._waiting.append(Frame(self._config, body, start, round(self._fed)))
+        start = round(self._fed + hole)
+        self._fed += hole + self._frame_length
+        self._waiting.add(Frame(self._config, body, start, round(self._fed)))
+        dropped_s = 0.0
         # Two bounds, so that frames the decoder swallowed in silence keep no new ones out.
-        dropped_s = self._drop(self._waiting, lambda line: line.samples > self._most)
-        dropped_s += self._drop(self._taken, lambda line: line.samples > self._most)
+        for line in (self._waiting, self._taken):
+            if line.samples > self._most:
+                dropped_s += self._drop(line, lambda line: line.samples > self._most)
+        if known == 0 and not dropped_s:
+            return NO_LOSS
         return Loss(hole / SAMPLE_RATE_HZ, dropped_s, clock_jumped=known is None)
 
     def skip(self, seconds: float) -> None:
@@ -165,8 +167,8 @@ class Backlog:
         if self._run_up:
             frame, self._run_up = self._run_up, None
         elif self._waiting:
-            frame = self._waiting.pop()
-            self._taken.append(frame)
+            frame = self._waiting.pop_first()
+            self._taken.add(frame)
         else:
             return None
         self._seams.give(frame.start, frame.end)
@@ -179,7 +181,14 @@ class Backlog:
         is cut off. Yields whole samples.
         """
         for place, part in self._seams.place(output):
-            yield from self._put(place, part)
+            if place > self._placed:
+                yield from self._silence_until(place)
+            fresh = (
+                part[(self._placed - place) * BYTES_PER_SAMPLE :] if place < self._placed else part
+            )
+            if fresh:
+                self._advance(len(fresh) // BYTES_PER_SAMPLE)
+                yield fresh
 
     def restart(self, *, blame_audio: bool) -> float:
         """Begin again with a new decoder: what the old one did not give out is due again.
@@ -213,22 +222,15 @@ class Backlog:
         return self._died_at is not None and self._placed - self._died_at <= SUSPECT
 
     def _drop_suspect(self) -> float:
-        end = self._waiting.first.start + SUSPECT if self._waiting else 0
-        return self._drop(self._waiting, lambda line: line.first.start < end)
+        end = self._waiting[0].start + SUSPECT if self._waiting else 0
+        return self._drop(self._waiting, lambda line: line[0].start < end)
 
     def _drop(self, line: _Line, too_much: Callable[[_Line], bool]) -> float:
         dropped = 0
         while line and too_much(line):
-            frame = line.pop()
+            frame = line.pop_first()
             dropped += frame.end - max(frame.start, self._placed)
         return dropped / SAMPLE_RATE_HZ
-
-    def _put(self, place: int, pcm: bytes) -> Iterator[bytes]:
-        yield from self._silence_until(place)
-        fresh = pcm[max(0, self._placed - place) * BYTES_PER_SAMPLE :]
-        if fresh:
-            self._advance(len(fresh) // BYTES_PER_SAMPLE)
-            yield fresh
 
     def _silence_until(self, place: int) -> Iterator[bytes]:
         # Less is what resamplers keep and round, and nothing was lost there.
@@ -240,5 +242,5 @@ class Backlog:
 
     def _advance(self, samples: int) -> None:
         self._placed += samples
-        while self._taken and self._taken.first.end <= self._placed:
-            self._last_out = self._taken.pop()
+        while self._taken and self._taken[0].end <= self._placed:
+            self._last_out = self._taken.pop_first()

@@ -5,28 +5,23 @@ Bodies of audio tags are passed through as the publisher sent them.
 
 from __future__ import annotations
 
+from struct import Struct
+
 from realtime_core.model import SAMPLE_RATE_HZ
 
 # Flags 0x04, audio only: with 0x05 FFmpeg may wait for video that never comes.
 HEADER = bytes.fromhex("46 4c 56 01 04 00000009 00000000")
 AUDIO = 8
-TAG_HEADER_BYTES = 11
+# The kind with the length of the body, the time, and three bytes of stream id, which is 0.
+TAG_HEADER, TAG_LENGTH = Struct(">II3x"), Struct(">I")
 
 
 def audio_tag(body: bytes, timestamp_ms: int) -> bytes:
     """Return one tag with the length that follows it; timestamps wrap after 49 days."""
-    time = (timestamp_ms & 0xFFFF_FFFF).to_bytes(4)
-    return b"".join(
-        (
-            bytes([AUDIO]),
-            len(body).to_bytes(3),
-            time[1:],
-            time[:1],
-            bytes(3),  # stream id
-            body,
-            (TAG_HEADER_BYTES + len(body)).to_bytes(4),
-        )
-    )
+    # The highest byte of the time comes last.
+    time = (timestamp_ms << 8 | timestamp_ms >> 24 & 0xFF) & 0xFFFF_FFFF
+    head = TAG_HEADER.pack(AUDIO << 24 | len(body), time)
+    return head + body + TAG_LENGTH.pack(TAG_HEADER.size + len(body))
 
 
 class FlvWriter:
@@ -52,4 +47,5 @@ class FlvWriter:
         before = b"" if config == self._config else audio_tag(config, time_ms)
         self._config = config
         self._samples += samples
-        return before + audio_tag(frame, time_ms)
+        tag = audio_tag(frame, time_ms)
+        return before + tag if before else tag

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from structlog.stdlib import BoundLogger
 
-from realtime_core.decode.backlog import Backlog, Frame, Loss
+from realtime_core.decode.backlog import NO_LOSS, Backlog, Frame, Loss
 from realtime_core.decode.splices import Splices
 from realtime_core.metrics import Metrics, Share
 from realtime_core.model import SAMPLE_RATE_HZ, AudioTag
 
 
 class Intake:
-    """A decoder's backlog with its metrics, and a consumer that can wait for frames."""
+    """A decoder's backlog with its metrics.
+
+    Attributes:
+        arrived: Called when there is something to take, or never will be again.
+    """
 
     def __init__(self, metrics: Metrics, log: BoundLogger, *, queue_s: float) -> None:
         self._backlog = Backlog(queue_s)
@@ -23,7 +27,7 @@ class Intake:
         self._dropped = metrics.audio_dropped_seconds.labels("decoder")
         self._splices = Splices()
         self._is_new_publish = False
-        self._changed = asyncio.Event()
+        self.arrived: Callable[[], None] = lambda: None
         self._shown = Share(metrics.decoder_queue_seconds)
         self._ended = self._refusing = False
         self._told_of_hole = self._told_of_jump = False
@@ -48,7 +52,7 @@ class Intake:
         else:
             self._add(tag)
         self._show()
-        self._changed.set()
+        self.arrived()
 
     def skip(self, seconds: float) -> None:
         """Let the frame that is fed next begin so much later. After :meth:`end` it is ignored."""
@@ -58,16 +62,16 @@ class Intake:
     def end(self) -> None:
         """Promise that no more tags come."""
         self._ended = True
-        self._changed.set()
+        self.arrived()
 
-    async def take(self) -> Frame | None:
-        """Wait for the next frame; None after the last."""
-        while (frame := self._backlog.take()) is None:
-            if self._ended:
-                return None
-            self._changed.clear()
-            await self._changed.wait()
-        return frame
+    @property
+    def is_over(self) -> bool:
+        """Whether all was taken that ever comes."""
+        return self._ended and not self._backlog.waits
+
+    def take(self) -> Frame | None:
+        """Return the next frame, None while there is nothing."""
+        return self._backlog.take()
 
     def receive(self, pcm: bytes) -> Iterator[bytes]:
         """Take what came out of the decoder; yield what is to be handed on, in its place."""
@@ -108,7 +112,8 @@ class Intake:
     def _add(self, tag: AudioTag) -> None:
         now, before = asyncio.get_running_loop().time(), self._backlog.fed
         loss = self._backlog.add(tag.payload, tag.timestamp_ms, now)
-        self._count(loss)
+        if loss is not NO_LOSS:
+            self._count(loss)
         if self._is_new_publish and self._backlog.fed > before:
             self._is_new_publish = False
             if before:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from realtime_core.decode.flv import HEADER, FlvWriter
+from realtime_core.decode.inlet import Inlet
 from realtime_core.decode.intake import Intake
-from realtime_core.decode.outlet import Outlet
 from realtime_core.model import seconds_of
-from realtime_core.processes import Child
+from realtime_core.processes import Child, Output
 
-READ_BYTES = 16_000
 # FFmpeg keeps less than a frame to itself; with this much inside it owes us PCM.
 OWED_S = 0.2
 LOOKS_PER_STALL = 10
@@ -47,24 +46,54 @@ class Ending:
 
 
 class Run:
-    """Moves frames from ``intake`` through a process, and its PCM to ``outlet``."""
+    """Moves frames from ``intake`` through a process, and its PCM to ``emit``.
 
-    def __init__(self, child: Child, intake: Intake, outlet: Outlet, stall_s: float) -> None:
-        self._child, self._intake, self._outlet, self._stall_s = child, intake, outlet, stall_s
+    No task stands between them: what is fed is written at once, and what is read handed on at
+    once.
+
+    Args:
+        started: Called when the first PCM comes.
+
+    Attributes:
+        output: Takes what the process writes.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        emit: Callable[[bytes], None],
+        stall_s: float,
+        started: Callable[[], None],
+    ) -> None:
+        self._intake, self._emit, self._stall_s = intake, emit, stall_s
+        self._started = started
+        self._inlet = Inlet(intake)
+        self.output = Output(self._receive, self._ended)
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._child: Child | None = None
         self._gave_bytes = 0
-        self._input_ended = self._output_ended = self._stalled = False
+        self._output_ended = self._stalled = False
 
-    async def work(self) -> None:
-        """Return when the process gives nothing any more, wanted or not."""
-        async with asyncio.TaskGroup() as tasks:
-            writing = tasks.create_task(self._write(), name="ffmpeg/write")
-            watching = tasks.create_task(self._watch(), name="ffmpeg/watch")
-            await self._read()
-            writing.cancel()
+    async def work(self, child: Child) -> None:
+        """Return when the process gives nothing any more, wanted or not.
+
+        Raises:
+            Exception: What ``emit`` raised.
+        """
+        self._child = child
+        watching = asyncio.create_task(self._watch(child), name="ffmpeg/watch")
+        try:
+            self._inlet.open(child.stdin.transport)
+            await self._over
+        finally:
             watching.cancel()
+            self._inlet.close()
+            await asyncio.wait({watching})
+        self._output_ended = True
 
     def ending(self) -> Ending:
         """Say how it ended; to be asked when the process is gone."""
+        assert self._child is not None, "it did not work"
         returncode = self._child.returncode
         return Ending(
             self._outcome(returncode),
@@ -81,50 +110,35 @@ class Run:
             return Outcome.ASKED  # we left it, not it us
         # Without a single frame FFmpeg complains at the end of its input, and rightly so.
         done = returncode == 0 or self._intake.taken_s == 0
-        return Outcome.ASKED if self._input_ended and done else Outcome.CRASHED
+        return Outcome.ASKED if self._inlet.has_ended and done else Outcome.CRASHED
 
-    async def _write(self) -> None:
-        # Drained means in the pipe; what waits before it can still be dropped.
-        if not self._child.stdin.is_closing():  # for uvloop refuses, once it is closed
-            self._child.stdin.transport.set_write_buffer_limits(high=0)
-        flv = FlvWriter()
-        taking = await self._send(HEADER)
-        while taking:
-            if (frame := await self._intake.take()) is None:
-                self._input_ended = True
-                self._child.stdin.close()
-                return
-            taking = await self._send(flv.tags(frame.config, frame.body, frame.samples))
-
-    async def _send(self, flv: bytes) -> bool:
-        """Return whether FFmpeg takes more; if not, its output ends, which is where it is told."""
-        stdin = self._child.stdin
+    def _receive(self, output: bytes) -> None:
+        if not self._gave_bytes:
+            self._started()
+        self._gave_bytes += len(output)
+        if self._over.done():
+            return
         try:
-            if not stdin.is_closing():
-                stdin.write(flv)
-                await stdin.drain()
-        except (BrokenPipeError, ConnectionResetError):
-            return False
-        return not stdin.is_closing()
-
-    async def _read(self) -> None:
-        while output := await self._child.stdout.read(READ_BYTES):
-            self._gave_bytes += len(output)
             for pcm in self._intake.receive(output):
-                await self._outlet.put(pcm)
-        self._output_ended = True
+                self._emit(pcm)
+        except Exception as exc:  # noqa: BLE001 - work() raises it; no loop knows what to do
+            self._over.set_exception(exc)
 
-    async def _watch(self) -> None:
+    def _ended(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    async def _watch(self, child: Child) -> None:
         """Kill a process that takes audio and shows no sign of life for so long."""
-        quiet_looks, seen = 0, self._signs_of_life()
+        quiet_looks, seen = 0, self._signs_of_life(child)
         while quiet_looks < LOOKS_PER_STALL:
             await asyncio.sleep(self._stall_s / LOOKS_PER_STALL)
-            signs = self._signs_of_life()
-            quiet = self._intake.taken_s > OWED_S and not self._outlet.is_full and signs == seen
+            signs = self._signs_of_life(child)
+            quiet = self._intake.taken_s > OWED_S and signs == seen
             quiet_looks, seen = quiet_looks + 1 if quiet else 0, signs
         self._stalled = True
-        self._child.signal_group(signal.SIGKILL)
+        child.signal_group(signal.SIGKILL)
 
-    def _signs_of_life(self) -> tuple[int, int]:
+    def _signs_of_life(self, child: Child) -> tuple[int, int]:
         # Complaints count: frames that cannot be decoded give nothing else.
-        return self._gave_bytes, self._child.complaints.received_bytes
+        return self._gave_bytes, child.complaints.received_bytes

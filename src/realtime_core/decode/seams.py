@@ -7,7 +7,6 @@ the places where they were lost are noted on the way in and found again on the w
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 
 from realtime_core.model import BYTES_PER_SAMPLE
 
@@ -30,24 +29,28 @@ class Seams:
         self._next_place = end
         self.given += end - start
 
-    def place(self, output: bytes) -> Iterator[tuple[int, bytes]]:
-        """Take the next piece of output, of any size; yield places with whole samples."""
-        output = self._half_sample + output
-        whole = len(output) // BYTES_PER_SAMPLE * BYTES_PER_SAMPLE
-        self._half_sample = output[whole:]
-        at = 0
+    def place(self, output: bytes) -> list[tuple[int, bytes]]:
+        """Take the next piece of output, of any size; return places with whole samples."""
+        if self._half_sample:
+            output = self._half_sample + output
+        whole = len(output) // BYTES_PER_SAMPLE
+        self._half_sample = output[whole * BYTES_PER_SAMPLE :]
+        placed, at = [], 0
         while at < whole:
-            place, count = self._here((whole - at) // BYTES_PER_SAMPLE)
-            size = count * BYTES_PER_SAMPLE
+            place, count = self._here(whole - at)
             self._came += count
-            yield place, output[at : at + size]
-            at += size
+            placed.append((place, output[at * BYTES_PER_SAMPLE : (at + count) * BYTES_PER_SAMPLE]))
+            at += count
+        return placed
 
     def _here(self, most: int) -> tuple[int, int]:
         """Return where the next sample belongs, and how many, at most, follow it there."""
-        while len(self._seams) > 1 and self._seams[1][0] <= self._came:
-            self._seams.popleft()
-        if len(self._seams) > 1:
-            most = min(most, self._seams[1][0] - self._came)
-        came, place = self._seams[0]
+        seams = self._seams
+        while len(seams) > 1:
+            to_next = seams[1][0] - self._came
+            if to_next > 0:
+                most = min(most, to_next)
+                break
+            seams.popleft()
+        came, place = seams[0]
         return place + self._came - came, most

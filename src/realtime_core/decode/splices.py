@@ -25,7 +25,7 @@ class Splices:
     def mute(self, pcm: bytes) -> bytes:
         """Take the next PCM; return it with what is marked muted."""
         start, self._came = self._came, self._came + len(pcm) // BYTES_PER_SAMPLE
-        if isinstance(pcm, Silence):
+        if not self._marked or isinstance(pcm, Silence):
             return pcm
         while self._marked and self._marked[0][1] <= start:
             self._marked.popleft()
