@@ -186,6 +186,7 @@ def test_where_the_kernel_tells_no_exits_a_thread_does(
         assert runner.run(talk()) == (b"hello\n", 0)
 
 
+@pytest.mark.alone
 async def test_the_loop_goes_on_while_children_start_from_a_large_process() -> None:
     ballast = bytearray(200_000_000)
     ballast[::4096] = bytes([1]) * len(
@@ -194,8 +195,9 @@ async def test_the_loop_goes_on_while_children_start_from_a_large_process() -> N
     before_s = time.thread_time()
     for _ in range(5):
         await talk()
-    # Copying its tables takes 5 ms and more for each; the whole of one start takes 2.
-    assert time.thread_time() - before_s < 5 * 0.005
+    # Copying its tables takes 10 ms and more for each start.
+    spent_s = time.thread_time() - before_s
+    assert spent_s < 5 * 0.005
     assert len(ballast) == 200_000_000
 
 
