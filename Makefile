@@ -44,12 +44,8 @@ lint: $(READY)
 chaos: $(READY)  ## Break the whole system at random, lose nothing; SECONDS=120 SEED=…
 	@$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-$(VENV)/.bench: $(READY) requirements-bench.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
-	@touch $@
-
 # Needs Node.js 20 and npm for the original. The whole ladder takes half an hour.
-bench: $(VENV)/.bench  ## Rooms and viewers, ours beside the original's stack; QUICK=1: 2 minutes
+bench: $(READY)  ## Rooms and viewers, ours beside the original's stack; QUICK=1: 2 minutes
 	@PYTHONPATH=src:. $(BIN)/python -m bench ladder $(if $(QUICK),--quick) $(ARGS)
 	@$(if $(QUICK),,PYTHONPATH=src:. $(BIN)/python bench/hub_fanout.py \
 	  --viewers 50,100,200,500,1000,2000,3000 --json bench/results/fanout.json)
@@ -63,11 +59,8 @@ lock:  ## Pin the dependencies anew (needs uv on the PATH)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --no-annotate pyproject.toml -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links --no-annotate -c requirements.lock \
-	  --extra embedded --extra inprocess --extra dev pyproject.toml -o requirements-dev.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links --no-annotate -c requirements-dev.lock \
-	  --extra bench pyproject.toml -o requirements-bench.lock
+	  --no-emit-index-url --no-emit-find-links --no-annotate --all-extras -c requirements.lock \
+	  pyproject.toml -o requirements-dev.lock
 
 clean:  ## Remove what the targets made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,9 +36,7 @@ def test_the_image_runs_as_nobody_special_and_gets_signals() -> None:
     assert lines[-1] == 'CMD ["python", "-m", "realtime_core", "serve"]'
 
 
-@pytest.mark.parametrize(
-    "name", ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock"]
-)
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-dev.lock"])
 def test_lock_files_hold_pins_and_hashes_and_no_address(name: str) -> None:
     text = (ROOT / name).read_text()
     assert "://" not in text
