@@ -29,8 +29,9 @@ STUBBORN = "trap '' TERM; echo up; while :; do sleep 0.05; done"
 
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Iterator[None]:
+    before = psutil.Process().children(recursive=True)  # those of other tests in this process
     yield
-    assert psutil.Process().children(recursive=True) == []
+    assert [e for e in psutil.Process().children(recursive=True) if e not in before] == []
 
 
 def is_running(pid: int) -> bool:
