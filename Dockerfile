@@ -1,10 +1,12 @@
 # Two stages: the first installs the pinned dependencies, the second holds what runs.
-FROM python:3.13-slim-trixie AS dependencies
+# Bookworm for its FFmpeg 5.1: from 7 on each frame passes through several threads, which took
+# 1.8 times the processor time (docs/performance.md).
+FROM python:3.13-slim-bookworm AS dependencies
 COPY requirements.lock /tmp/requirements.lock
 RUN python -m venv /opt/venv \
  && /opt/venv/bin/pip install --no-cache-dir --require-hashes -r /tmp/requirements.lock
 
-FROM python:3.13-slim-trixie
+FROM python:3.13-slim-bookworm
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ffmpeg tini \
  && rm -rf /var/lib/apt/lists/* \

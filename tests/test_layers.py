@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
 BOXES = ("rtmp", "decode", "stt", "transcript", "hub", "store")
 # What waits. Everything else in the boxes is pure, and so is what follows.
 SHELLS = {
-    "rtmp": {"connection", "listening", "server"},
+    "rtmp": {"connection", "gathering", "listening", "server"},
     "decode": {
         "ffmpeg",
         "inlet",

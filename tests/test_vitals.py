@@ -99,6 +99,6 @@ async def test_the_lag_of_a_loop_that_is_held_up_is_measured() -> None:
     await asyncio.sleep(0.05)
     watching.cancel()
     slow = [
-        line for line in metrics.exposition().decode().splitlines() if "lag_seconds_sum" in line
+        line for line in metrics.exposition().decode().splitlines() if line.startswith("event_loop_lag_seconds_sum")
     ]
     assert float(slow[0].split()[1]) > 0.03

@@ -25,6 +25,8 @@ STT_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10)
 BROADCAST_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 DATABASE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
+SPEAKER_LAG_BUCKETS = (0.25, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 8)
+SHARE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 ROWS_BUCKETS = (1, 2, 5, 10, 20, 30, 40, 50)
 
 log = get_logger("metrics")
@@ -131,6 +133,9 @@ class Metrics:
         self.rtmp_messages = self._counter(
             "rtmp_messages_total", "RTMP messages read, by kind", "kind"
         )
+        self.rtmp_gathering = self._gauge(
+            "rtmp_gathering", "1 while the loop is so busy that audio is read two frames at a time"
+        )
         self.rtmp_takeovers = self._counter(
             "rtmp_takeovers_total", "Publishes that replaced an older one on the same slug"
         )
@@ -189,6 +194,17 @@ class Metrics:
         )
         self.attributions = self._counter(
             "transcript_attributions_total", "Where a final's speaker came from", "source"
+        )
+        self.relabels = self._counter(
+            "transcript_relabels_total", "Finals sent again with another speaker or name"
+        )
+        self.speaker_lag_seconds = self._distribution(
+            "speaker_lag_seconds",
+            "How much later than its reports speech comes, as estimated at each final",
+            SPEAKER_LAG_BUCKETS,
+        )
+        self.speaker_lag_confidence = self._distribution(
+            "speaker_lag_confidence", "How sure that estimate is, 0 to 1", SHARE_BUCKETS
         )
         self.promises_broken = self._counter(
             "transcript_promises_broken_total",
@@ -260,6 +276,9 @@ class Metrics:
         )
         self.loop_lag = self._distribution(
             "event_loop_lag_seconds", "How late the event loop runs a timer", LAG_BUCKETS
+        )
+        self.loop_busy = self._gauge(
+            "event_loop_busy_ratio", "Share of the last second in which the event loop worked"
         )
         self.registry.register(DroppedLines())
 

@@ -1,10 +1,12 @@
 """What a connection does with a transport that misbehaves, in virtual time."""
 
 import asyncio
+from socket import SO_RCVLOWAT, SOL_SOCKET
 from typing import Any
 
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioTag, PublishEnd
+from realtime_core.rtmp.cadence import MEASURED_FRAMES
 from realtime_core.rtmp.connection import OUTPUT_HIGH_BYTES, SHARE_BYTES, Connection
 from realtime_core.rtmp.limits import Limits
 from realtime_core.rtmp.reasons import CloseReason
@@ -32,8 +34,11 @@ FCUNPUBLISH = bytes.fromhex("03000000000018 14 00000000 02000b") + b"FCUnpublish
 
 
 class FakeSocket:
-    def setsockopt(self, *option: int) -> None:
-        assert len(option) == 3
+    def __init__(self) -> None:
+        self.options: dict[tuple[int, int], int] = {}
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self.options[level, option] = value
 
     def getsockopt(self, *option: int) -> bytes:
         assert option[-1] == 1, "one byte, the state"
@@ -95,8 +100,8 @@ class Line:
 
     def __init__(self, limits: Limits | None = None, host: RecordingHost | None = None) -> None:
         self.host, self.metrics = host or RecordingHost(), Metrics()
-        server = RtmpServer(self.host, self.metrics, port=0, limits=limits or Limits())
-        self.connection = Connection(server)
+        self.server = RtmpServer(self.host, self.metrics, port=0, limits=limits or Limits())
+        self.connection = Connection(self.server)
         self.transport = FakeTransport(self.connection)
         self.connection.connection_made(self.transport)
         self.began = asyncio.get_running_loop().time()
@@ -123,6 +128,20 @@ def test_peer_that_reads_nothing_is_given_up_in_time() -> None:
         assert line.deeds() == [("abort", 10.0)]
         assert line.closed(CloseReason.WRITE_TIMEOUT) == 1
         assert line.host.ends == [PublishEnd.LOST]
+
+    in_virtual_time(main())
+
+
+def test_a_busy_server_has_a_publish_wait_for_pairs_of_frames_until_it_ends() -> None:
+    async def main() -> None:
+        line = Line()
+        line.server.gatherer.is_on = True
+        for _ in range(MEASURED_FRAMES + 1):
+            line.connection.data_received(AUDIO)
+        options, asked = line.transport.get_extra_info("socket").options, (SOL_SOCKET, SO_RCVLOWAT)
+        assert len(AUDIO) < options[asked] < 2 * len(AUDIO)
+        line.connection.hang_up(CloseReason.UNPUBLISHED)
+        assert options[asked] == 1
 
     in_virtual_time(main())
 

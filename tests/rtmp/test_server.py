@@ -109,6 +109,26 @@ def test_a_publish_from_begin_to_clean_end(
 
 
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_busy_server_keeps_no_frame_that_comes_alone(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    async def main() -> None:
+        async with listening() as here, peer(here.port) as one:
+            here.server.gatherer.turn(on=True)
+            await one.publish("weekly")
+            one.play(40)
+            await here.host.until_tags(41)
+            one.say(full(4, 40 * 23, frame(372, 40)))
+            await here.host.until_tags(42)
+            one.say(FCUNPUBLISH)
+            await here.host.until("done_publish")
+            assert here.host.ends == [PublishEnd.CLEAN]
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(main())
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_of_a_peer_that_sends_much_at_once_and_leaves_nothing_is_lost(
     new_loop: Callable[[], asyncio.AbstractEventLoop],
 ) -> None:

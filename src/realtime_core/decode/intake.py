@@ -42,6 +42,11 @@ class Intake:
         """The part of it that the decoder works on."""
         return self._backlog.taken_s
 
+    @property
+    def held_s(self) -> float:
+        """The frames whose PCM has not come."""
+        return self._backlog.held_s
+
     def feed(self, tag: AudioTag) -> None:
         """Take a tag; never waits. After :meth:`end` it is ignored."""
         if self._ended:

@@ -53,6 +53,8 @@ def find(explicit: str | None = None) -> str:
         if found := shutil.which(explicit):
             return found
         raise ConfigurationError(f"{explicit!r} is not a program; correct the path, or unset it")
+    # The embedded one is smaller and starts sooner, but it is newer: from version 7 on a frame
+    # goes through four threads of FFmpeg's, for 1.6 to 1.9 times the processor time of version 5.
     if found := shutil.which("ffmpeg") or _embedded():
         return found
     raise ConfigurationError(f"FFmpeg was not found: {WHAT_TO_DO}")

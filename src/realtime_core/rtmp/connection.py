@@ -21,6 +21,7 @@ from realtime_core.rtmp.events import (
     MetadataReceived,
     PublishRequested,
 )
+from realtime_core.rtmp.gathering import Gatherer, PairedReads
 from realtime_core.rtmp.handshake import NONCE_BYTES
 from realtime_core.rtmp.host import Publish, PublishHost, PublishRequest
 from realtime_core.rtmp.limits import Limits
@@ -51,6 +52,7 @@ class Owner(Protocol):
 
     host: PublishHost
     limits: Limits
+    gatherer: Gatherer
     received_bytes: Tally
     messages: Counter[MessageKind]
 
@@ -91,6 +93,7 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=OUTPUT_HIGH_BYTES)
         self._socket = transport.get_extra_info("socket")
         tune(self._socket)
+        self._reads = PairedReads(self._owner.gatherer, self._transport)
         self._peer = _peer_name(transport.get_extra_info("peername"))
         self._log = log.bind(peer=self._peer)
         self._session = PublishSession(
@@ -128,6 +131,7 @@ class Connection(asyncio.Protocol):
     def _read(self, data: bytes) -> None:
         self._owner.received_bytes.inc(len(data))
         self._run(data)
+        self._reads.came(len(data), self._loop.time())
 
     def pause_writing(self) -> None:
         """Learn that the peer does not read our replies."""
@@ -173,6 +177,7 @@ class Connection(asyncio.Protocol):
         if self._reason is not None:
             return
         self._reason = reason
+        self._reads.close()
         # Scanners and health checks never send a connect, and would fill the log.
         say = self._log.info if self._is_known else self._log.debug
         say("RTMP connection closed", reason=reason.value, detail=detail)
@@ -208,6 +213,7 @@ class Connection(asyncio.Protocol):
         match event:
             case AudioTag():
                 if self._publish is not None:
+                    self._reads.saw(event.timestamp_ms)
                     self._owner.host.audio(self._publish, event)
             case Closed(reason, detail):
                 self.hang_up(reason, detail=detail)

@@ -14,6 +14,7 @@ from realtime_core.logs import get_logger
 from realtime_core.metrics import Metrics
 from realtime_core.model import PublishEnd, is_slug
 from realtime_core.rtmp.connection import Connection
+from realtime_core.rtmp.gathering import Gatherer
 from realtime_core.rtmp.host import Publish, PublishHost, PublishRequest
 from realtime_core.rtmp.limits import DEFAULT_LIMITS, Limits
 from realtime_core.rtmp.listening import ANY_ADDRESS, open_listeners
@@ -55,6 +56,7 @@ class RtmpServer:
         self._metrics = metrics
         self._asked_port, self._addresses = port, addresses or ANY_ADDRESS
         self._max_connections = max_connections
+        self.gatherer = Gatherer(metrics)
         self.received_bytes = metrics.rtmp_bytes
         self.messages: Counter[MessageKind] = Counter()
         for kind in MessageKind:
@@ -88,6 +90,7 @@ class RtmpServer:
         for each in sockets:
             server = await loop.create_server(lambda: Connection(self), sock=each)
             self._listeners.append(server)
+        self.gatherer.start()
         log.info("RTMP listening", port=self._port, addresses=[s.getsockname()[0] for s in sockets])
         return self
 
@@ -98,6 +101,7 @@ class RtmpServer:
         traceback: TracebackType | None,
     ) -> None:
         await self.stop_listening()
+        self.gatherer.stop()
         for connection in tuple(self._connections):
             connection.stop()
         await self._wait_until_gone()
