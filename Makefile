@@ -6,9 +6,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 export PYTHONASYNCIODEBUG ?=
 
-.PHONY: help demo test check chaos bench micro lock clean
+.PHONY: help demo test check chaos bench bench-attribution micro lock clean
 help:  ## Show this help
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -50,6 +50,9 @@ bench: $(READY)  ## Rooms and viewers, ours beside the original's stack; QUICK=1
 	@$(if $(QUICK),,PYTHONPATH=src:. $(BIN)/python bench/hub_fanout.py \
 	  --viewers 50,100,200,500,1000,2000,3000 --json bench/results/fanout.json)
 	@$(if $(QUICK),,PYTHONPATH=src:. $(BIN)/python -m bench report)
+
+bench-attribution: $(READY)  ## How many words get the right name, ours beside three other ways
+	@PYTHONPATH=src:. $(BIN)/python -m bench.attribution $(ARGS)
 
 micro: $(READY)  ## What the hot functions cost, beside the least that they could
 	for each in rtmp_cost decode_cost stt_cost hub_fanout journal_append; do \

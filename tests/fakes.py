@@ -17,12 +17,14 @@ from realtime_core.model import (
     SessionRecord,
     SessionState,
     Silence,
+    SpeakerReport,
     SpeechHeard,
     SttEvent,
     Transcript,
 )
 from realtime_core.session import Session
 from realtime_core.stages import Stages, Waits
+from realtime_core.transcript.speakers import SpeakerTimeline
 
 TAG_PCM = bytes(3200)  # a tag of these tests lasts 100 ms
 TAG = AudioTag(b"\xaf\x01aac", 0, is_config=False)
@@ -149,9 +151,9 @@ class NotingCaptioner(Captioner):
         super().__init__(record, **others)
         self._names = names
 
-    def report_speaker(self, identity: str, name: str) -> None:
-        self._names.append(name)
-        super().report_speaker(identity, name)
+    def report_speaker(self, report: SpeakerReport) -> None:
+        self._names.append(report.name)
+        super().report_speaker(report)
 
 
 class World:
@@ -192,7 +194,7 @@ class World:
             save=self._save,
             metrics=self.metrics,
             draft_timeout_s=5.0,
-            speaker_lag_s=0.0,
+            speakers=SpeakerTimeline(lag_s=record.speaker_lag_s or 0.0, estimates_lag=False),
             wall=wall,
         )
 

@@ -108,6 +108,14 @@ def test_drafts_are_counted_and_finals_kept_by_utterance() -> None:
     assert watched.speakers == ["Alice", "Bob"]
 
 
+def test_what_was_taken_back_does_not_count() -> None:
+    watched = Watched()
+    watched.take(final("a", "one", 1, 2), 4.0)
+    watched.take(final("a.2", "two", 2, 3, speaker="Bob"), 4.0)
+    watched.take(final("a.2", "", 2, 3, speaker="Bob"), 5.0)
+    assert (watched.text, watched.speakers, len(watched.said)) == ("one", ["Alice"], 1)
+
+
 def test_latency_is_from_the_end_of_speech_to_the_first_final() -> None:
     watched = Watched()
     watched.take(final("a", "one", 1, 2), 103.0)

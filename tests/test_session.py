@@ -4,11 +4,19 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from realtime_core.errors import DecoderError, SttRejected
-from realtime_core.model import AudioGap, FinalizedBy, PublishEnd, SessionState, SttStatus
+from realtime_core.model import (
+    AudioGap,
+    FinalizedBy,
+    PublishEnd,
+    SessionState,
+    SpeakerReport,
+    SttStatus,
+)
 from realtime_core.stages import Waits
 from tests.fakes import TAG, TAG_PCM, FakePublisher, World, heard
 from tests.virtual_time import in_virtual_time
 
+ALICE = SpeakerReport("alice:1", "Alice", "a client")
 LIVE, RECONNECTING = SessionState.LIVE, SessionState.RECONNECTING
 DRAINING, ENDED = SessionState.DRAINING, SessionState.ENDED
 
@@ -314,10 +322,10 @@ def test_gaps_and_the_state_of_speech_to_text_reach_viewers() -> None:
 def test_speakers_reported_before_the_delayed_audio_are_not_forgotten() -> None:
     async def story(world: World) -> None:
         await settle()
-        world.session.report_speaker("alice:1", "Alice")
+        world.session.report_speaker(ALICE)
         await asyncio.sleep(0.2)
         await publish(world)
-        world.session.report_speaker("alice:1", "Alice")
+        world.session.report_speaker(ALICE)
         world.stt.emit(heard("hello", final=True))
         world.session.stop()
 

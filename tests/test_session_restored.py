@@ -254,7 +254,7 @@ def test_each_transcript_leaves_a_record_that_the_next_process_can_go_on_from() 
 
 
 def test_what_the_next_process_is_told_leaves_no_field_out() -> None:
-    told = left_behind(drafts=(DRAFT,), is_ending=True, created_at=1.0)
+    told = left_behind(drafts=(DRAFT,), is_ending=True, created_at=1.0, speaker_lag_s=2.5)
     blank = SessionRecord("", "")
     assert [
         each.name for each in fields(told) if getattr(told, each.name) == getattr(blank, each.name)

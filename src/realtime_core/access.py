@@ -49,6 +49,19 @@ class Identity:
         return reported if self.role >= Role.HOST else self.name or reported
 
 
+def name_to_show(who: Identity, identity: str | None, reported: str | None) -> str | None:
+    """Return the name that a report of ``identity`` gives; nobody (None) has none.
+
+    Raises:
+        RequestError: 403, this client may not report it.
+    """
+    if identity is None:
+        return None
+    if not who.may_speak_for(identity):
+        raise RequestError(403, "forbidden", "a speaker reports only itself", "identity")
+    return who.name_for(reported or "") or None
+
+
 ANYBODY = Identity(None, None, Role.HOST)
 
 

@@ -20,12 +20,15 @@ from realtime_core.model import (
     FinalizedBy,
     FinalRow,
     SessionRecord,
+    SpeakerReport,
     SpeakerSample,
     SpeechHeard,
     Transcript,
 )
 from realtime_core.transcript.assembler import Assembler
+from realtime_core.transcript.lag import LagEstimate
 from realtime_core.transcript.ledger import Ledger
+from realtime_core.transcript.report_clock import ReportClock
 from realtime_core.transcript.speakers import SpeakerSource, SpeakerTimeline
 from realtime_core.transcript.timekeeper import Placed, Timekeeper
 
@@ -38,6 +41,8 @@ EARLY_SAMPLES = 64
 """Speaker reports kept from before the first audio, which egress delivers seconds late."""
 TRAILING_S = 1.0
 """Sound this long after an utterance belongs to it, or is none."""
+SURE = 0.5
+"""An estimate of the lag that the next process is to begin with has to be so sure."""
 PROMISE_MARGIN_S = 1.0
 """How long after its time-out a draft may still be open: timers of a busy loop run late."""
 
@@ -66,6 +71,7 @@ class Captioner:
         store: Takes each final to the journal, with the session's record as it is then;
             called before ``publish``.
         save: Keeps the session's record.
+        speakers: Who spoke when, of this session only.
         wall: Returns the seconds since 1970, in UTC.
     """
 
@@ -78,7 +84,8 @@ class Captioner:
         save: Callable[[SessionRecord], object],
         metrics: Metrics,
         draft_timeout_s: float,
-        speaker_lag_s: float,
+        speakers: SpeakerTimeline,
+        relabel_window_s: float = 15.0,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.tally = Tally(finals=record.finals)
@@ -92,21 +99,24 @@ class Captioner:
         )
         self._broken: Counter[str] = Counter()
         self._sources: Counter[SpeakerSource] = Counter()
+        self._relabelled = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._early: deque[SpeakerSample] = deque(maxlen=EARLY_SAMPLES)
+        self._early: deque[SpeakerSample] = deque(maxlen=EARLY_SAMPLES)  # by loop time
+        self._reports = ReportClock()
         self._time = Timekeeper(record.zero_at, record.heard_to_s)
-        self._speakers = SpeakerTimeline(lag_s=speaker_lag_s)
+        self._speakers = speakers
         self._assembler = Assembler(
             record.slug,
             self._speakers,
             draft_timeout_s=draft_timeout_s,
+            relabel_window_s=relabel_window_s,
             first_seq=record.seq + len(record.drafts) + 1,
         )
 
     @property
     def record(self) -> SessionRecord:
         """What the next process would have to know now."""
-        ledger, before = self._ledger, self._record
+        ledger, before, lag = self._ledger, self._record, self._speakers.lag
         # Not dataclasses.replace, which costs three times as much: each transcript comes by here.
         return SessionRecord(
             before.slug,
@@ -120,7 +130,13 @@ class Captioner:
             finals=ledger.finals,
             heard_to_s=max(before.heard_to_s, ledger.heard_to_s),
             drafts=ledger.open_drafts,
+            speaker_lag_s=lag.lag_s if lag.confidence >= SURE else before.speaker_lag_s,
         )
+
+    @property
+    def speaker_lag(self) -> LagEstimate:
+        """How much later speech comes in the audio than reports of its speaker."""
+        return self._speakers.lag
 
     def note(self, *, was_published: bool, is_ending: bool) -> None:
         """Note how far the session has come in its life, and keep its record."""
@@ -179,13 +195,20 @@ class Captioner:
         """
         return self._time.silence_due(_now())
 
-    def report_speaker(self, identity: str, name: str) -> None:
+    def report_speaker(self, report: SpeakerReport) -> None:
         """A client says who is speaking now."""
         self._metrics.speaker_samples.inc()
+        said_at = _now() - self._reports.age_s(report.client, _now(), report.said_at)
+        sample = SpeakerSample(report.identity, report.name, said_at, report.client)
         if not self._time.has_begun:
-            self._early.append(SpeakerSample(identity, name, _now()))
+            self._early.append(sample)
         else:
-            self._speakers.report(SpeakerSample(identity, name, self._now_s()))
+            self._speakers.report(replace(sample, at_s=self._now_s() - (_now() - said_at)))
+            self._arm()
+
+    def republished(self) -> None:
+        """Note that another publisher came, whose audio may be later or earlier than before."""
+        self._speakers.republished(self._now_s())
 
     def hear(self, heard: SpeechHeard) -> None:
         """Take a draft or a final from speech-to-text."""
@@ -265,10 +288,16 @@ class Captioner:
         self.tally.finals = self._ledger.finals
         by = transcript.finalized_by or FinalizedBy.STT
         self._metrics.finalized.labels(by.value).inc()
-        sources = Counter(self._assembler.statistics().sources)
+        statistics = self._assembler.statistics()
+        self._metrics.relabels.inc(statistics.relabelled - self._relabelled)
+        self._relabelled = statistics.relabelled
+        sources = Counter(statistics.sources)
         for source, count in (sources - self._sources).items():
             self._metrics.attributions.labels(source.value).inc(count)
         self._sources = sources
+        lag = self._speakers.lag
+        self._metrics.speaker_lag_seconds.observe(lag.lag_s)
+        self._metrics.speaker_lag_confidence.observe(lag.confidence)
 
     def _arm(self) -> None:
         """See that the timer runs no later than something is due; it may run earlier."""

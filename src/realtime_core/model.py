@@ -150,26 +150,59 @@ SttEvent = SpeechHeard | SpeechBoundary | AudioGap | SttStatus
 
 
 @dataclass(frozen=True, slots=True)
-class SpeakerSample:
-    """One report "identity X is speaking now".
+class SpeakerReport:
+    """What one client sees: who is speaking now.
 
     Attributes:
-        identity: ``userId:sessionId`` of the reporting client's platform.
-        at_s: When it was said, on the session clock, before the lag is applied.
+        identity: ``userId:sessionId`` of the reporting client's platform; None when nobody is.
+        client: Who reports it, opaque; one clock.
+        said_at: When, by that clock, in seconds since whenever; None if it does not say.
     """
 
-    identity: str
+    identity: str | None
+    name: str
+    client: str
+    said_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerSample:
+    """One report "identity X is speaking now", dated.
+
+    Attributes:
+        identity: ``userId:sessionId`` of the reporting client's platform; None when nobody
+            is speaking, as that client sees it.
+        at_s: When it was said, on the session clock, before the lag is applied.
+        client: Who reported it, opaque.
+    """
+
+    identity: str | None
     name: str
     at_s: float
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerShare:
+    """One of those who spoke at the same time, and the share of the time, 0 to 1."""
+
+    speaker_id: str
+    speaker: str
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Who said it, and how sure that is: the share of the utterance, 0 to 1."""
+    """Who said it, and how sure that is, 0 to 1; None says that it is a fallback.
+
+    Attributes:
+        speakers: All who spoke, the first of them most, if that was more than one.
+    """
 
     speaker: str
     speaker_id: str
     confidence: float | None
+    speakers: tuple[SpeakerShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +213,7 @@ class Transcript:
         seq: Grows by one with each transcript of the session.
         rev: Grows by one with each transcript of the utterance, from 1.
         received_at: When its cause came in, by the monotonic clock.
+        speakers: All who spoke, if that was more than one; ``speaker`` spoke most.
     """
 
     session_slug: str
@@ -198,6 +232,7 @@ class Transcript:
     confidence: float | None = None
     finalized_by: FinalizedBy | None = None
     words: tuple[Word, ...] = ()
+    speakers: tuple[SpeakerShare, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +256,7 @@ class SessionRecord:
         finals: Utterances that have a final.
         heard_to_s: The session clock up to which audio was transcribed, as far as is known.
         drafts: What viewers see as draft; each is owed a final.
+        speaker_lag_s: How much later speech comes than its reports, once that was measured.
     """
 
     slug: str
@@ -234,6 +270,7 @@ class SessionRecord:
     finals: int = 0
     heard_to_s: float = 0.0
     drafts: tuple[Transcript, ...] = ()
+    speaker_lag_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from realtime_core.store.postgres import PostgresStore
 from realtime_core.store.writer import Writer
 from realtime_core.stt.config import GladiaConfig
 from realtime_core.stt.gladia import GladiaBridge
+from realtime_core.transcript.speakers import SpeakerTimeline
 from realtime_core.urls import WEBSOCKET_PATH, reachable, rtmp_url, websocket_url
 from realtime_core.web.control import Urls
 
@@ -227,7 +228,8 @@ def make_stages(
             save=ways.save,
             metrics=metrics,
             draft_timeout_s=settings.draft_timeout_s,
-            speaker_lag_s=settings.speaker_lag_ms / 1000,
+            speakers=_speakers(settings, record),
+            relabel_window_s=settings.relabel_window_s,
         )
 
     def stt(slug: str, options: SessionOptions) -> GladiaBridge:
@@ -248,6 +250,14 @@ def make_stages(
             await storage.flush(SETTLE_TIMEOUT_S)
 
     return Stages(decoder, stt, captioner, settle, status=hub.status, gap=hub.gap)
+
+
+def _speakers(settings: Settings, record: SessionRecord) -> SpeakerTimeline:
+    """Return what will know who spoke when; the lag begins where an earlier process left it."""
+    estimates, lag_s = settings.speaker_lag_estimate, settings.speaker_lag_ms / 1000
+    if estimates and record.speaker_lag_s is not None:
+        lag_s = record.speaker_lag_s
+    return SpeakerTimeline(lag_s=lag_s, estimates_lag=estimates)
 
 
 def _gladia_config(settings: Settings, options: SessionOptions) -> GladiaConfig:

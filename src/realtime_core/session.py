@@ -20,12 +20,14 @@ from realtime_core.model import (
     PublishEnd,
     SessionRecord,
     SessionState,
+    SpeakerReport,
     SpeechBoundary,
     SpeechHeard,
     SttEvent,
     SttStatus,
 )
 from realtime_core.stages import Publisher, Stages, Waits
+from realtime_core.transcript.lag import LagEstimate
 
 SILENCE_EVERY_S = 0.1
 EMPTY_S = 0.1
@@ -74,6 +76,11 @@ class Session:
         return self._captioner.record
 
     @property
+    def speaker_lag(self) -> LagEstimate:
+        """How much later speech comes in the audio than reports of its speaker."""
+        return self._captioner.speaker_lag
+
+    @property
     def audio_bytes_sent(self) -> int:
         """PCM sent to speech-to-text, resends included."""
         return self._stt.statistics().sent_bytes
@@ -90,6 +97,8 @@ class Session:
         if not self._was_published:
             self._was_published = True
             self._captioner.note(was_published=True, is_ending=False)
+        elif self.publishes > 1:
+            self._captioner.republished()
         self._published.set()
 
     def audio(self, publisher: Publisher, tag: AudioTag) -> None:
@@ -116,9 +125,9 @@ class Session:
                 self._waits.publish_grace_s, self._end_input, Signal.GRACE_OVER
             )
 
-    def report_speaker(self, identity: str, name: str) -> None:
+    def report_speaker(self, report: SpeakerReport) -> None:
         """A client says who is speaking now."""
-        self._captioner.report_speaker(identity, name)
+        self._captioner.report_speaker(report)
 
     def stop(self) -> None:
         """End the session; what was said so far is still transcribed. May be called twice."""

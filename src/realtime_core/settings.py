@@ -111,7 +111,12 @@ class Settings(BaseSettings):
     """Seconds to wait for the last finals at the end of a session."""
 
     speaker_lag_ms: Annotated[int, Field(ge=0, le=15_000)] = 2000
-    """How much later speech arrives in the audio than clients report its speaker, milliseconds."""
+    """How much later speech arrives in the audio than clients report its speaker, milliseconds;
+    where each session's own estimate begins."""
+    speaker_lag_estimate: bool = True
+    """Whether that is measured in each session; false keeps SPEAKER_LAG_MS."""
+    relabel_window_s: Annotated[float, Field(ge=0, le=60)] = 15
+    """Seconds after its final for which an utterance may still get another speaker; 0 never."""
     draft_timeout_s: Seconds = 5
     """Seconds after its last change at which a draft without final is finalised by us."""
 

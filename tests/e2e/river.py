@@ -108,7 +108,7 @@ class River:
 
 @asynccontextmanager
 async def running_river(
-    dsn: str, ffmpeg: str, data_dir: Path, **settings: Any
+    dsn: str, ffmpeg: str, data_dir: Path, recognizer: str = "scripted", **settings: Any
 ) -> AsyncIterator[River]:
     """Run the whole system for the length of a block."""
     defaults: dict[str, Any] = {
@@ -120,7 +120,8 @@ async def running_river(
         "speaker_lag_ms": 0,
         "batch_max_wait_s": 0.2,
     }
-    async with Emulator(api_key=KEY) as emulator, aiohttp.ClientSession() as http:
+    emulated = Emulator(api_key=KEY, recognizer=recognizer)
+    async with emulated as emulator, aiohttp.ClientSession() as http:
         values = defaults | {"gladia_api_url": emulator.url} | settings
         async with running(await asyncio.to_thread(load, **values)) as service:
             yield River(service, emulator, http, ffmpeg)

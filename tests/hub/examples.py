@@ -9,7 +9,7 @@ from typing import Any
 from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
-from realtime_core.hub.crowd import Listener
+from realtime_core.hub.cohort import Listener
 from realtime_core.hub.wire import CloseCode
 from realtime_core.model import FinalizedBy, FinalRow, Transcript, Word
 

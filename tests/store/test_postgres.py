@@ -339,3 +339,19 @@ async def break_often(proxy: Proxy) -> None:
             await asyncio.sleep(0.02)
         with proxy.cut():
             await asyncio.sleep(0.02)
+
+
+async def test_what_somebody_was_called_last_in_a_run_holds_for_all_that_they_said(
+    postgres_dsn: str,
+) -> None:
+    rows = [
+        final(1, speaker="Guest"),
+        final(2, speaker="Bob", speaker_id="bob:1"),
+        final(3, speaker="Alice Smith"),
+        final(4, speaker="", text=""),  # taken back
+        final(5, epoch="e2", utterance_id="later", speaker="Alice of another run"),
+    ]
+    async with PostgresStore(postgres_dsn) as store:
+        await store.insert(rows)
+        found = await store.finals("weekly", epoch="e1", limit=2)
+    assert [row.speaker for row in found] == ["Alice Smith", "Bob"]

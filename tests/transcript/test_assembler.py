@@ -271,18 +271,20 @@ def test_a_straggler_long_after_its_final_continues_the_numbering() -> None:
     assert corrected.rev == 2
 
 
-def test_words_carry_who_spoke_each_and_else_who_spoke_the_utterance() -> None:
-    speakers = SpeakerTimeline(lag_s=0)
-    for at_s in (10.0, 10.5):
+def test_each_piece_of_a_final_and_each_word_carries_who_spoke_it() -> None:
+    speakers = SpeakerTimeline(lag_s=0, estimates_lag=False)
+    for at_s in (9.5, 10.0, 10.5):
         speakers.report(SpeakerSample("alice:1", "Alice", at_s))
-    speakers.report(SpeakerSample("bob:1", "Bob", 11.2))
+    for at_s in (11.0, 11.5, 12.0):
+        speakers.report(SpeakerSample("bob:1", "Bob", at_s))
     room = Room(speakers)
-    words = [Word("Hello", 10.1, 10.6), Word("Alice", 11.3, 11.6), Word("again", 11.8, 12.0)]
-    [sent] = room.hear(said("Hello Alice again", 10, 12, final=True, words=words))
-    assert (sent.speaker, sent.speaker_id) == ("Alice", "alice:1")
-    assert sent.speaker_confidence == pytest.approx(0.5)
-    assert [word.speaker_id for word in sent.words] == ["alice:1", "bob:1", "alice:1"]
-    assert room.assembler.statistics().sources == {SpeakerSource.OVERLAP: 1}
+    words = [Word("Hello", 9.8, 10.4), Word("Alice", 11.3, 11.6), Word("again", 11.8, 12.0)]
+    one, other = room.hear(said("Hello Alice again", 9.8, 12, final=True, words=words))
+    assert (one.speaker, one.speaker_id, one.text) == ("Alice", "alice:1", "Hello")
+    assert (other.speaker, other.speaker_id, other.text) == ("Bob", "bob:1", "Alice again")
+    assert [word.speaker_id for word in (*one.words, *other.words)] == ["alice:1"] + 2 * ["bob:1"]
+    assert one.speaker_confidence == other.speaker_confidence == pytest.approx(1)
+    assert room.assembler.statistics().sources == {SpeakerSource.OVERLAP: 2}
 
 
 def test_drafts_carry_a_speaker_but_no_words() -> None:
@@ -293,7 +295,7 @@ def test_drafts_carry_a_speaker_but_no_words() -> None:
 
 
 def test_a_name_once_shown_yields_only_to_evidence() -> None:
-    speakers = SpeakerTimeline(lag_s=2)
+    speakers = SpeakerTimeline(lag_s=2, estimates_lag=False)
     speakers.report(SpeakerSample("alice:1", "Alice", 100.0))
     room = Room(speakers)
     room.hear(said("Hello", 10, 11))
@@ -305,10 +307,11 @@ def test_a_name_once_shown_yields_only_to_evidence() -> None:
 
 
 def test_a_draft_is_sent_again_when_only_its_speaker_changed() -> None:
-    speakers = SpeakerTimeline(lag_s=0)
+    speakers = SpeakerTimeline(lag_s=0, estimates_lag=False)
     room = Room(speakers)
     room.hear(said("Hello"))
-    speakers.report(SpeakerSample("alice:1", "Alice", 11.0))
+    for at_s in (10.0, 10.5, 11.0, 11.5):
+        speakers.report(SpeakerSample("alice:1", "Alice", at_s))
     [again] = room.hear(said("Hello"))
     assert (again.rev, again.speaker) == (2, "Alice")
 

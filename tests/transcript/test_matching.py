@@ -4,12 +4,12 @@ import pytest
 
 from realtime_core.model import SpeechHeard, Word
 from realtime_core.transcript.matching import find, is_part, tidy
-from realtime_core.transcript.utterances import Utterance
+from realtime_core.transcript.utterances import Part, Utterance
 from tests.transcript.hearing import final, said
 
 
 def draft_of(heard: SpeechHeard) -> Utterance:
-    return Utterance("id", [], heard)
+    return Utterance("id", [], heard, [Part("id")])
 
 
 SAME = [

@@ -4,16 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.model import ROOM_SPEAKER, SpeakerSample
-from realtime_core.transcript.speakers import MOST_IDENTITIES, SpeakerSource, SpeakerTimeline
+from realtime_core.model import ROOM_SPEAKER, SpeakerSample, Word
+from realtime_core.transcript.lag import LagEstimate
+from realtime_core.transcript.speakers import (
+    LEAST_CONFIDENCE,
+    MOST_IDENTITIES,
+    SpeakerSource,
+    SpeakerTimeline,
+)
 
 
 def reports(identity: str, *times_s: float, name: str | None = None) -> list[SpeakerSample]:
-    return [SpeakerSample(identity, name or identity.title(), at_s) for at_s in times_s]
+    """What everybody's own client says: that its user speaks."""
+    client = f"client of {identity}"
+    return [SpeakerSample(identity, name or identity.title(), at_s, client) for at_s in times_s]
 
 
 def timeline(*samples: SpeakerSample, lag_s: float = 0.0, hold_s: float = 1.5) -> SpeakerTimeline:
-    speakers = SpeakerTimeline(lag_s=lag_s, hold_s=hold_s)
+    speakers = SpeakerTimeline(lag_s=lag_s, estimates_lag=False, hold_s=hold_s)
     for sample in samples:
         speakers.report(sample)
     return speakers
@@ -48,9 +56,9 @@ def test_samples_are_shifted_by_the_lag() -> None:
 def test_of_equals_the_turn_that_began_first_wins() -> None:
     speakers = timeline(*reports("bob", 9.9, 10.4), *reports("alice", 10, 11, 12))
     assert speakers.attribute(10, 10.9, now_s=12)[0].speaker == "Bob"
-    # A second each, but in binary fractions Alice's two halves sum to a little less.
+    # As much each, but in binary fractions Alice's two halves sum to a little less.
     speakers = timeline(*reports("bob", 14, 14.5), *reports("alice", 13.9, 15.9))
-    assert speakers.attribute(13, 17, now_s=17)[0].speaker == "Alice"
+    assert speakers.attribute(13.9, 16.4, now_s=17)[0].speaker == "Alice"
 
 
 def test_fallbacks_come_in_order() -> None:
@@ -113,9 +121,75 @@ def test_of_too_many_identities_the_one_reported_longest_ago_goes() -> None:
     assert speakers.attribute(10, 11, now_s=11)[0].speaker_id == "user0"
 
 
+def test_what_is_covered_too_little_is_no_evidence() -> None:
+    speakers = timeline(*reports("alice", 10))
+    assert speakers.attribute(10, 12, now_s=60)[1] is SpeakerSource.ROOM
+
+
+def test_somebody_who_speaks_now_is_no_answer_where_others_spoke_since() -> None:
+    speakers = timeline(*reports("alice", 100), *reports("bob", 106, 106.5))
+    assert speakers.current(107) == ("bob", "Bob")
+    assert speakers.attribute(103, 104, now_s=107)[1] is SpeakerSource.ROOM
+    assert speakers.attribute(117, 118, now_s=107)[1] is SpeakerSource.CURRENT
+
+
+def test_nobody_is_current_where_the_clients_say_so() -> None:
+    speakers = timeline(*reports("alice", 10), SpeakerSample(None, "", 10.5, "client of alice"))
+    assert speakers.current(11) is None
+
+
+def test_the_newest_name_is_known_even_when_the_reports_are_forgotten() -> None:
+    speakers = timeline(*reports("alice", 10, name="Alice Smith"))
+    speakers.attribute(500, 501, now_s=500)
+    assert (speakers.identities, speakers.name_of("alice")) == (0, "Alice Smith")
+    assert speakers.name_of("bob") is None
+
+
+def test_evidence_grows_only_with_what_may_change_finals() -> None:
+    speakers = timeline(*reports("alice", 10, 10.5, 11))
+    speakers.heard((), 10, 12)
+    before = speakers.evidence
+    for sample in [*reports("alice", 11.5, 10.5), *reports("bob", 20)]:
+        speakers.report(sample)
+    assert speakers.evidence == before  # the next, a repeat, and later than all that was heard
+    speakers.report(reports("bob", 10.7)[0])
+    assert speakers.evidence == before + 1
+    speakers.report(reports("bob", 20.5, name="Robert")[0])
+    assert speakers.evidence == before + 2
+
+
+def test_a_fixed_lag_is_certain_and_stays() -> None:
+    speakers = timeline(lag_s=2.5)
+    speakers.heard((Word("so", 10, 10.3),), 10, 10.3)
+    speakers.republished(20)
+    assert speakers.lag == LagEstimate(2.5, 1.0)
+
+
+def test_until_the_lag_is_known_only_what_any_lag_allows_is_certain() -> None:
+    speakers = SpeakerTimeline(lag_s=2)
+    for sample in reports("alice", *(at / 2 for at in range(80))):
+        speakers.report(sample)
+    for sample in reports("bob", *(40 + at / 2 for at in range(10))):
+        speakers.report(sample)
+    certain, vague = (
+        speakers.attribute(20, 22, now_s=50)[0],
+        speakers.attribute(42, 43, now_s=50)[0],
+    )
+    assert certain.confidence == pytest.approx(1.0)
+    assert vague.confidence is not None
+    assert vague.confidence < 0.9
+
+
 TIMES = st.floats(0, 60).map(lambda at_s: round(at_s, 2))
 SAMPLES = st.lists(
-    st.builds(SpeakerSample, st.sampled_from("abc"), st.just("Name"), TIMES), max_size=40
+    st.builds(
+        SpeakerSample,
+        st.sampled_from(["a", "b", "c", None]),
+        st.just("Name"),
+        TIMES,
+        st.sampled_from("xyz"),
+    ),
+    max_size=40,
 )
 
 
@@ -133,24 +207,62 @@ def test_order_and_repetition_of_samples_do_not_matter(
 
 
 @given(SAMPLES, st.floats(0, 60), st.floats(0.1, 10))
-def test_overlap_is_what_counting_finds(
+def test_the_confidence_is_what_counting_votes_finds(
     samples: list[SpeakerSample], start_s: float, length_s: float
 ) -> None:
-    """Compared with the definition, sampled every 10 ms."""
+    """Compared with the definition, sampled every 10 ms or closer."""
     ticks = [start_s + length_s * (tick + 0.5) / 1000 for tick in range(1000)]
-    shares = {
-        name: sum(_is_speaking(samples, name, tick) for tick in ticks) / 1000 for name in "abc"
-    }
+    votes = [_votes(samples, tick) for tick in ticks]
+    shares = {name: sum(vote.get(name, 0.0) for vote in votes) / 1000 for name in "abc"}
     found, source = timeline(*samples).attribute(start_s, start_s + length_s, now_s=60)
     if source is SpeakerSource.OVERLAP:
         assert found.confidence == pytest.approx(shares[found.speaker_id], abs=0.05)
         assert shares[found.speaker_id] >= max(shares.values()) - 0.05
     else:
-        assert max(shares.values()) <= 0.01
+        assert max(shares.values()) <= LEAST_CONFIDENCE + 0.05
 
 
-def _is_speaking(samples: list[SpeakerSample], name: str, at_s: float) -> bool:
-    times = [sample.at_s for sample in samples if sample.identity == name]
-    before = max((t for t in times if t <= at_s), default=-math.inf)
-    after = min((t for t in times if t > at_s), default=math.inf)
-    return at_s - before <= 0.5 or after - before <= 1.5
+def _votes(samples: list[SpeakerSample], at_s: float) -> dict[str | None, float]:
+    answers = [
+        _answer([each for each in samples if each.client == client], at_s) for client in "xyz"
+    ]
+    given = [answer for answer in answers if answer != ""]
+    return {who: given.count(who) / len(given) for who in given}
+
+
+def _answer(samples: list[SpeakerSample], at_s: float) -> str | None:
+    """Return what a client says at a time; an empty text if nothing."""
+    ordered = sorted(samples, key=lambda each: (each.at_s, each.identity or ""))
+    before = [each for each in ordered if each.at_s <= at_s]
+    after = [each for each in ordered if each.at_s > at_s]
+    if before and after and after[0].at_s - before[-1].at_s <= 1.5:
+        is_nearer = at_s - before[-1].at_s < after[0].at_s - at_s
+        return before[-1].identity if is_nearer else after[0].identity
+    return before[-1].identity if before and at_s - before[-1].at_s < 0.5 else ""
+
+
+ODD = st.floats() | st.floats(0, 60)
+WORDS = st.lists(st.builds(Word, st.just("so"), ODD, ODD), max_size=12)
+
+
+@given(SAMPLES, WORDS, ODD, ODD, st.booleans())
+def test_whatever_the_times_segments_hold_all_words_in_order(
+    samples: list[SpeakerSample], words: list[Word], start_s: float, end_s: float, estimates: bool
+) -> None:
+    speakers = SpeakerTimeline(estimates_lag=estimates)
+    for sample in samples:
+        speakers.report(sample)
+    for _ in range(2):
+        speakers.heard(words, start_s, end_s)
+        speakers.republished(start_s)
+    found = speakers.attribute_words(words, start_s, end_s, now_s=60)
+    assert [found[0].first, *(each.behind for each in found)] == [
+        *(each.first for each in found),
+        len(words),
+    ]
+    for each in found:
+        assert each.first < each.behind or not words
+        assert len(each.voices) == each.behind - each.first
+        assert 0 <= (each.attribution.confidence or 0) <= 1
+    assert 0 <= speakers.lag.lag_s <= 8
+    assert 0 <= speakers.lag.confidence <= 1

@@ -38,12 +38,16 @@ def test_numbers_of_the_forgotten_are_kept_and_bounded() -> None:
     utterances = Utterances(most_finals=0)
     for number in range(MOST_NUMBERS + 1):
         utterance = utterances.add(said("a", key=str(number)))
-        utterance.rev = 3
+        utterance.parts[0].rev, utterance.part(1).rev = 3, 2
         utterances.finalised(utterance, number)
         utterances.forget(number)
     assert not utterances.was_forgotten(key_of(said("a", key="0")))
     assert utterances.was_forgotten(key_of(said("a", key="1")))
-    assert utterances.add(said("a", key="1")).rev == 3
+    parts = utterances.add(said("a", key="1")).parts
+    assert [(part.id, part.rev) for part in parts] == [
+        ("de0a341d-1b2-1", 3),
+        ("de0a341d-1b2-1.2", 2),
+    ]
 
 
 def test_near_are_those_that_touch_the_time() -> None:

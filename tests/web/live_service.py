@@ -36,12 +36,14 @@ class FakeControl:
     Attributes:
         may_end: Cleared, starts and stops take until it is set.
         reports: What speakers reported: slug, identity, name, timestamp.
+        reporters: Who reported it.
     """
 
     hub: Hub
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     started: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
-    reports: list[tuple[str, str, str, float | None]] = field(default_factory=list)
+    reports: list[tuple[object, ...]] = field(default_factory=list)
+    reporters: list[str] = field(default_factory=list)
 
     async def start(
         self, slug: str, options: Mapping[str, object]
@@ -59,8 +61,9 @@ class FakeControl:
             raise ZeroDivisionError
         return {"sessionSlug": slug, "finals": 3}
 
-    def report_speaker(self, slug: str, identity: str, name: str, timestamp: float | None) -> None:
-        self.reports.append((slug, identity, name, timestamp))
+    def report_speaker(self, slug: str, report: Mapping[str, object], client: str) -> None:
+        self.reports.append((slug, *report.values()))
+        self.reporters.append(client)
 
 
 @dataclass

@@ -247,6 +247,21 @@ async def test_bad_speaker_reports_name_their_field(
     assert (answered, answer["error"]["field"]) == (status, field)
 
 
+async def test_nobody_speaks_is_a_report_without_a_name(site: Site) -> None:
+    await site.post(START, {"sessionSlug": "weekly"})
+    for name in ({}, {"name": None}, {"name": ""}):
+        report = {"sessionSlug": "weekly", "identity": None, "timestamp": 1} | name
+        assert await site.post(SPEAKER, report) == (204, None)
+    status, answer = await site.post(SPEAKER, {"sessionSlug": "weekly", "name": "Alice"})
+    assert (status, answer["error"]["field"]) == (400, "identity")
+
+
+async def test_a_session_tells_how_late_its_audio_is(site: Site) -> None:
+    await site.post(START, {"sessionSlug": "weekly"})
+    _, shown = await site.get("/api/realtime/sessions/weekly")
+    assert (shown["speakerLagMs"], shown["speakerLagConfidence"]) == (0, 1)  # as it was set
+
+
 async def test_sessions_are_listed_and_shown(site: Site) -> None:
     await site.post(START, {"sessionSlug": "weekly"})
     _, listed = await site.get("/api/realtime/sessions")

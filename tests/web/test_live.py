@@ -291,7 +291,7 @@ async def test_at_shutdown_everyone_is_told_to_come_back() -> None:
         assert service.count("viewers_closed_total", code="4001") == 2
 
 
-async def speaking(service: LiveService, token: str, identity: str) -> object:
+async def speaking(service: LiveService, token: str, identity: str | None) -> object:
     """Report a speaker, and return what comes back once a ping after it is answered."""
     async with service.client(f"{WEEKLY}&token={token}") as client:
         await subscribed(client)
@@ -310,6 +310,23 @@ async def test_speakers_report_themselves_and_hosts_anybody() -> None:
             ("weekly", "alice:1", "Alice", 1.5),  # the token knows her name
             ("weekly", "carol:1", "Someone", 1.5),
         ]
+
+
+async def test_the_clocks_of_reporting_clients_are_told_apart() -> None:
+    async with live_service() as service:
+        assert await speaking(service, "", "alice:1") is None
+        assert await speaking(service, "", "alice:1") is None
+    async with live_service(tokens=TOKENS) as known:
+        assert await speaking(known, "speaker", "alice:1") is None
+    assert len(set(service.control.reporters)) == 2
+    assert known.control.reporters == ["alice"]
+
+
+async def test_anybody_who_may_report_may_say_that_nobody_speaks() -> None:
+    async with live_service(tokens=TOKENS) as service:
+        assert await speaking(service, "viewer", None) == "forbidden"
+        assert await speaking(service, "speaker", None) is None
+        assert service.control.reports == [("weekly", None, None, 1.5)]
 
 
 async def test_a_speaker_has_to_be_in_a_session() -> None:

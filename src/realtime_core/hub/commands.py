@@ -45,10 +45,10 @@ class Stop(Command, frozen=True, kw_only=True):
 
 
 class ActiveSpeaker(Command, frozen=True, kw_only=True):
-    """``identity`` speaks now; ``timestamp`` is by the client's own clock."""
+    """``identity`` speaks now, or nobody; ``timestamp`` is by the client's own clock."""
 
-    identity: Name
-    name: Name
+    identity: Name | None
+    name: Annotated[str, Meta(max_length=256)] | None = None
     timestamp: float | None = None
 
 

@@ -1,6 +1,6 @@
 """The hub: who listens to which session, and one pass over them per message.
 
-Nothing here waits. A message is encoded once and framed once, and every listener gets the
+Nothing here waits; a pass over a large crowd goes on in later turns of the loop. A message is encoded once and framed once, and every listener gets the
 same bytes. A listener that does not take them loses drafts, then its connection; why so is
 in ``docs/decisions/0004-the-hub-hangs-up-on-slow-viewers.md``.
 """
@@ -8,13 +8,15 @@ in ``docs/decisions/0004-the-hub-hangs-up-on-slow-viewers.md``.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from realtime_core.errors import RequestError
 from realtime_core.hub import wire
-from realtime_core.hub.crowd import Crowd, Listener
+from realtime_core.hub.cohort import Listener
+from realtime_core.hub.crowd import Broadcast, Crowd
 from realtime_core.hub.replay import CatchUp, Entry, Lack, Older, Replay
 from realtime_core.hub.wire import CloseCode
 from realtime_core.metrics import Metrics
@@ -45,11 +47,6 @@ class Room:
         )
         # Its limit grows by that: a long history must not make a newcomer slow from the start.
         self.crowd.welcome(listener, wire.frame(ready.encode()), limit)
-
-    def spread(self, frame: bytes) -> tuple[int, list[Listener]]:
-        """Write to all that keep up; return how many do, and those that do not."""
-        crowded = self.crowd.spread(frame)
-        return len(self.crowd) - len(crowded), crowded
 
 
 class Hub:
@@ -94,17 +91,19 @@ class Hub:
             assert room.replay.epoch == epoch, f"{slug} is still open in another epoch"
 
     def publish(self, transcript: Transcript) -> int:
-        """Send a draft or final to its session's viewers; return how many it reached."""
+        """Send a draft or final to its session's viewers; return how many it reached.
+
+        Of a large crowd it reaches most in later turns; those are taken to keep up.
+        """
         room = self._rooms.get(transcript.session_slug)
         if room is None:
             return 0
         # What others post is theirs to count; it may even be what we posted to ourselves.
         self._metrics.count_transcript(is_final=transcript.is_final)
         message = wire.transcript_message(transcript, sent_at_ms=time.time_ns() // 1_000_000)
-        reached = self._deliver(room, message, transcript.seq, transcript.rev)
-        # uvloop's own clock stands still within one turn of the loop.
-        self._metrics.ingest_broadcast_latency.observe(time.monotonic() - transcript.received_at)
-        return reached
+        return self._deliver(
+            room, message, transcript.seq, transcript.rev, came_in_at=transcript.received_at
+        )
 
     def publish_payload(self, slug: str, payload: bytes) -> int:
         """Send a transcript that another service posted; return how many viewers it reached.
@@ -197,6 +196,7 @@ class Hub:
         # At a shutdown it is only suspended, and its viewers are to come back.
         if room.state is not SessionState.ENDED and code is not CloseCode.SHUTTING_DOWN:
             self.status(slug, SessionState.ENDED, "session ended")
+        room.crowd.finish()
         self._hang_up(room, list(room.crowd), code)
         del self._rooms[slug]
 
@@ -214,26 +214,41 @@ class Hub:
             raise RequestError(503, "shutting_down", "the service is shutting down, try again")
         raise RequestError(404, "unknown_session", "no such session is running", "sessionSlug")
 
-    def _deliver(self, room: Room, message: wire.TranscriptMessage, seq: int, rev: int) -> int:
+    def _deliver(
+        self,
+        room: Room,
+        message: wire.TranscriptMessage,
+        seq: int,
+        rev: int,
+        *,
+        came_in_at: float | None = None,
+    ) -> int:
         payload, final = message.encode(), message.is_final
         if not room.replay.add(Entry(message.utterance_id, seq, rev, final, payload)):
             return 0
-        began = time.perf_counter()
-        reached, crowded = room.spread(wire.frame(payload))
-        self._metrics.ws_broadcast_loop.observe(time.perf_counter() - began)
-        if final:
-            self._hang_up(room, crowded, CloseCode.TOO_SLOW)
-        elif crowded:
-            self._metrics.viewer_dropped.inc(len(crowded))
-        return reached
+        leave_out = partial(self._hang_up_on_slow, room) if final else self._drop
+        over = partial(self._count_pass, time.monotonic(), came_in_at)
+        return room.crowd.spread(Broadcast(wire.frame(payload), leave_out, over))
 
     def _tell(self, room: Room, message: wire.ServerMessage) -> None:
-        _, crowded = room.spread(wire.frame(message.encode()))
-        self._hang_up(room, crowded, CloseCode.TOO_SLOW)
+        leave_out = partial(self._hang_up_on_slow, room)
+        room.crowd.spread(Broadcast(wire.frame(message.encode()), leave_out))
+
+    def _count_pass(self, began: float, came_in_at: float | None) -> None:
+        # uvloop's own clock stands still within one turn of the loop.
+        now = time.monotonic()
+        self._metrics.ws_broadcast_loop.observe(now - began)
+        if came_in_at is not None:
+            self._metrics.ingest_broadcast_latency.observe(now - came_in_at)
+
+    def _drop(self, listeners: list[Listener]) -> None:
+        self._metrics.viewer_dropped.inc(len(listeners))
+
+    def _hang_up_on_slow(self, room: Room, listeners: list[Listener]) -> None:
+        self._hang_up(room, listeners, CloseCode.TOO_SLOW)
+        self._metrics.viewers_slow.inc(len(listeners))
 
     def _hang_up(self, room: Room, listeners: list[Listener], code: CloseCode) -> None:
         for listener in listeners:
             self.leave(room.slug, listener)
             listener.hang_up(code)
-        if code is CloseCode.TOO_SLOW:
-            self._metrics.viewers_slow.inc(len(listeners))

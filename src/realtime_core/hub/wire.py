@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from realtime_core.errors import RequestError
-from realtime_core.model import AudioGap, Transcript, Word, is_slug
+from realtime_core.model import AudioGap, SpeakerShare, Transcript, Word, is_slug
 
 FIN_AND_TEXT = 0x81
 FIN_AND_PONG = 0x8A
@@ -92,6 +92,14 @@ class WordMessage(Struct, frozen=True, kw_only=True, rename="camel"):
     speaker_id: str | None = None
 
 
+class SpeakerMessage(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One of several who spoke at once, and their share of the time."""
+
+    id: str
+    name: str
+    share: float
+
+
 # What a browser's numbers can count to.
 Count = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
@@ -104,6 +112,7 @@ class TranscriptMessage(
     Attributes:
         ts: When it was sent, in Unix milliseconds. Ours is whole.
         seq, rev: Set in all that we send. A payload that others post may lack them.
+        speakers: All who spoke, if that was more than one; the first is ``speaker``.
         finalized_by, words: Only finals have them.
     """
 
@@ -123,6 +132,7 @@ class TranscriptMessage(
     speaker_confidence: float | None = None
     finalized_by: str | UnsetType = UNSET
     words: list[WordMessage] | UnsetType = UNSET
+    speakers: list[SpeakerMessage] | UnsetType = UNSET
 
 
 class ReadyMessage(ServerMessage, frozen=True, kw_only=True, tag="ready"):
@@ -220,6 +230,7 @@ def transcript_message(transcript: Transcript, *, sent_at_ms: int) -> Transcript
         speaker_confidence=_rounded(transcript.speaker_confidence),
         finalized_by=by.value if final and by else UNSET,
         words=[_word(word) for word in transcript.words] if final else UNSET,
+        speakers=[_speaker(share) for share in transcript.speakers] or UNSET,
     )
 
 
@@ -237,6 +248,11 @@ def _word(word: Word) -> WordMessage:
         confidence=_rounded(word.confidence),
         speaker_id=word.speaker_id,
     )
+
+
+def _speaker(share: SpeakerShare) -> SpeakerMessage:
+    rounded = round(share.share, DECIMALS)
+    return SpeakerMessage(id=share.speaker_id, name=share.speaker, share=rounded)
 
 
 def _rounded(value: float | None) -> float | None:

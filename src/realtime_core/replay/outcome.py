@@ -47,6 +47,11 @@ class Watched:
     finals: dict[str, Final] = field(default_factory=dict)
     last_word: str = ""
 
+    @property
+    def said(self) -> list[Final]:
+        """The finals with a text; an empty one takes back what was shown before."""
+        return [final for final in self.finals.values() if final.text]
+
     def take(self, message: dict[str, Any], now: float) -> None:
         """Note one message of the service.
 
@@ -79,13 +84,13 @@ class Watched:
     @property
     def text(self) -> str:
         """The finals' text in the order in which it was spoken."""
-        in_order = sorted(self.finals.values(), key=lambda final: final.started_at_s)
+        in_order = sorted(self.said, key=lambda final: final.started_at_s)
         return " ".join(final.text for final in in_order)
 
     @property
     def speakers(self) -> list[str]:
         """Who was named, each once."""
-        return sorted({final.speaker for final in self.finals.values()})
+        return sorted({final.speaker for final in self.said})
 
     def latencies_s(self, audio_began_at: float) -> list[float]:
         """Return how long after its last word each final arrived.
@@ -93,9 +98,7 @@ class Watched:
         Args:
             audio_began_at: When the session clock was 0, on the viewer's clock.
         """
-        return [
-            final.arrived_at - (audio_began_at + final.ended_at_s) for final in self.finals.values()
-        ]
+        return [final.arrived_at - (audio_began_at + final.ended_at_s) for final in self.said]
 
 
 def report(watched: Watched, reference: str, audio_began_at: float | None) -> dict[str, Any]:
@@ -103,7 +106,7 @@ def report(watched: Watched, reference: str, audio_began_at: float | None) -> di
     latencies_s = [] if audio_began_at is None else watched.latencies_s(audio_began_at)
     return {
         "drafts": watched.drafts,
-        "finals": len(watched.finals),
+        "finals": len(watched.said),
         "speakers": watched.speakers,
         "latencyP50Ms": _ms(statistics.median(latencies_s)) if latencies_s else None,
         "latencyMaxMs": _ms(max(latencies_s)) if latencies_s else None,

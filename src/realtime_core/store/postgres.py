@@ -48,12 +48,19 @@ RUN = (
     "  WHERE session_slug = $1 AND epoch = run.epoch AND text <> '') AS began_at"
     f" FROM ({_RUN}) AS run"
 )
-# The limit goes by `seq`, so that who asks again after the highest one misses nothing.
+_OF_RUN = f" FROM transcripts WHERE session_slug = $1 AND epoch = coalesce($2::text, ({_RUN}))"
+_NEWEST_NAMED = ", ".join(
+    "coalesce(newest.speaker, part.speaker) AS speaker" if name == "speaker" else f"part.{name}"
+    for name in COLUMNS
+)
+# The limit goes by `seq`, so that who asks again after the highest one misses nothing. What
+# somebody was called last in the run holds for all that they said.
 FINALS = (
-    f"SELECT {_NAMES} FROM (SELECT {_NAMES} FROM transcripts"
-    f" WHERE session_slug = $1 AND epoch = coalesce($2::text, ({_RUN}))"
+    f"SELECT {_NEWEST_NAMED} FROM (SELECT {_NAMES}{_OF_RUN}"
     " AND ($3::bigint IS NULL OR seq > $3) ORDER BY seq LIMIT $4) AS part"
-    " ORDER BY started_at, seq"
+    " LEFT JOIN (SELECT DISTINCT ON (speaker_id) speaker_id, speaker"
+    f"{_OF_RUN} AND text <> '' ORDER BY speaker_id, seq DESC) AS newest USING (speaker_id)"
+    " ORDER BY part.started_at, part.seq"
 )
 
 

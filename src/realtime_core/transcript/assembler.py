@@ -30,6 +30,7 @@ from realtime_core.transcript.matching import (
     is_repeat,
     tidy,
 )
+from realtime_core.transcript.relabelling import Relabelling
 from realtime_core.transcript.scribe import Instant, Scribe
 from realtime_core.transcript.speakers import SpeakerSource, SpeakerTimeline
 from realtime_core.transcript.utterances import Utterance, Utterances, key_of
@@ -48,6 +49,7 @@ class AssemblerStatistics:
         matched: Messages that found their utterance by time and text.
         ignored: Messages that said nothing new: stale, repeated, or empty.
         retracted: Utterances that turned out to be a part of another.
+        relabelled: How often a final was sent again with another speaker or name.
         waiting: Utterances that wait for a final.
         remembered: Utterances in memory, open ones included.
     """
@@ -58,6 +60,7 @@ class AssemblerStatistics:
     matched: int
     ignored: int
     retracted: int
+    relabelled: int
     waiting: int
     remembered: int
 
@@ -76,10 +79,12 @@ class Assembler:
         speakers: SpeakerTimeline,
         *,
         draft_timeout_s: float = 5.0,
+        relabel_window_s: float = 15.0,
         first_seq: int = 1,
     ) -> None:
         self._scribe = Scribe(slug, speakers, first_seq=first_seq)
         self._utterances = Utterances()
+        self._relabelling = Relabelling(self._scribe, self._utterances, speakers, relabel_window_s)
         self._draft_timeout_s = draft_timeout_s
         self._finished = False
         self._matched = self._ignored = self._retracted = 0
@@ -110,16 +115,23 @@ class Assembler:
         return [*sent, *self._end_waiting(FinalizedBy.TIMEOUT, at, max(0, excess))]
 
     def due_at(self) -> float | None:
-        """When to call :meth:`expire` next, in loop time; None while nothing waits."""
+        """When to call :meth:`expire` next, in loop time; None while nothing waits.
+
+        It may be earlier after a report of who speaks, too.
+        """
+        relabel_at = None if self._finished else self._relabelling.due_at()
         for utterance in self._utterances.waiting.values():
-            return utterance.changed_at + self._draft_timeout_s
-        return None
+            timeout_at = utterance.changed_at + self._draft_timeout_s
+            return timeout_at if relabel_at is None else min(timeout_at, relabel_at)
+        return relabel_at
 
     def expire(self, now: float, now_s: float) -> Sequence[Transcript]:
-        """Finalise what has not changed for the time-out."""
+        """Finalise what has not changed for the time-out; relabel what is known better now."""
+        at = Instant(now, now_s)
         waiting = self._utterances.waiting.values()
         due = takewhile(lambda each: each.changed_at + self._draft_timeout_s <= now, waiting)
-        return self._end_waiting(FinalizedBy.TIMEOUT, Instant(now, now_s), len(list(due)))
+        sent = self._end_waiting(FinalizedBy.TIMEOUT, at, len(list(due)))
+        return sent if self._finished else [*sent, *self._relabelling.look(at)]
 
     def finish(self, now: float, now_s: float) -> Sequence[Transcript]:
         """Finalise all that waits, because the session ends. May be called twice."""
@@ -136,6 +148,7 @@ class Assembler:
             matched=self._matched,
             ignored=self._ignored,
             retracted=self._retracted,
+            relabelled=self._scribe.relabelled,
             waiting=len(self._utterances.waiting),
             remembered=len(self._utterances),
         )
@@ -196,7 +209,7 @@ class Assembler:
             heard = emptied(heard, heard)  # only now is it clear that another says the same
         if utterance.is_settled and heard.text == utterance.heard.text:
             return self._ignore()
-        return [self._settle(utterance, heard, at), *self._retract_parts(others, heard, at)]
+        return [*self._settle(utterance, heard, at), *self._retract_parts(others, heard, at)]
 
     def _drop_repeat(
         self, utterance: Utterance, heard: SpeechHeard, at: Instant
@@ -215,7 +228,9 @@ class Assembler:
         """Take back those of ``utterances`` that are nothing but a part of ``final``."""
         parts = [each for each in utterances if final.text and is_part(each.heard, final)]
         self._retracted += len(parts)
-        return [self._settle(part, emptied(part.heard, final), at) for part in parts]
+        return [
+            sent for part in parts for sent in self._settle(part, emptied(part.heard, final), at)
+        ]
 
     def _take_draft(
         self, utterance: Utterance, heard: SpeechHeard, at: Instant
@@ -240,7 +255,9 @@ class Assembler:
             utterance.later = heard
         return self._ignore()
 
-    def _settle(self, utterance: Utterance, heard: SpeechHeard, at: Instant) -> Transcript:
+    def _settle(
+        self, utterance: Utterance, heard: SpeechHeard, at: Instant
+    ) -> Sequence[Transcript]:
         """Send the provider's own final."""
         utterance.heard, utterance.final_key = heard, key_of(heard)
         self._utterances.finalised(utterance, at.session_s)
@@ -248,11 +265,11 @@ class Assembler:
 
     def _end_waiting(self, by: FinalizedBy, at: Instant, count: int) -> Sequence[Transcript]:
         """Finalise the ``count`` utterances that have waited longest."""
-        sent = []
+        sent: list[Transcript] = []
         for utterance in list(self._utterances.waiting.values())[:count]:
             utterance.heard = utterance.latest
             self._utterances.finalised(utterance, at.session_s)
-            sent.append(self._scribe.final(utterance, by, at.loop_s, at))
+            sent += self._scribe.final(utterance, by, at.loop_s, at)
         return sent
 
     def _ignore(self) -> Sequence[Transcript]:

@@ -26,31 +26,60 @@ def key_of(heard: SpeechHeard) -> Key:
     return heard.stt_session_id, heard.utterance_id
 
 
+def part_id(utterance_id: str, place: int) -> str:
+    """Return the id of a part, which stays the same however often the utterance is cut anew."""
+    return f"{utterance_id}.{place + 1}" if place else utterance_id
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A piece of an utterance as viewers know it: one speaker's. Most utterances have one.
+
+    Attributes:
+        rev: The revision sent last; 0 before the first.
+        shown: The transcript sent last.
+        source: What its speaker rests on.
+    """
+
+    id: str
+    rev: int = 0
+    shown: Transcript | None = None
+    source: SpeakerSource = SpeakerSource.ROOM
+
+
 @dataclass(slots=True, eq=False)
 class Utterance:
-    """One utterance as viewers know it.
+    """One utterance of the provider.
 
     Attributes:
         id: What viewers see; it outlives changes of the provider's id.
         keys: The provider's ids that led here, the oldest first.
         heard: The message that counts.
+        parts: The consecutive pieces in which it is shown, those that were taken back
+            included. The first has the utterance's id; a draft is shown in it as a whole.
         later: What was heard after we finalised, and was not sent yet.
         changed_at: Loop time of the last change of the text.
-        rev: The revision sent last; 0 before the first.
-        shown: The transcript sent last.
         final_key: The key of the real final, once there is one.
-        source: What its speaker rests on.
     """
 
     id: str
     keys: list[Key]
     heard: SpeechHeard
-    rev: int = 0
+    parts: list[Part]
     later: SpeechHeard | None = None
     changed_at: float = 0.0
-    shown: Transcript | None = None
     final_key: Key | None = None
-    source: SpeakerSource = SpeakerSource.ROOM
+
+    def part(self, place: int) -> Part:
+        """Return the piece at this place, counted from 0; the one behind the last is new."""
+        if place == len(self.parts):
+            self.parts.append(Part(part_id(self.id, place)))
+        return self.parts[place]
+
+    @property
+    def shown(self) -> Transcript | None:
+        """What was sent last of the first part."""
+        return self.parts[0].shown
 
     @property
     def is_open(self) -> bool:
@@ -85,10 +114,21 @@ class Utterances:
     _by_id: dict[str, Utterance] = field(default_factory=dict)
     _by_key: dict[Key, Utterance] = field(default_factory=dict)
     _finals: dict[str, float] = field(default_factory=dict)  # id → finalised at, oldest first
-    _numbers: dict[str, tuple[Key, int]] = field(default_factory=dict)  # of forgotten ones
+    # Of forgotten ones: the key, and the last ``rev`` of each part.
+    _numbers: dict[str, tuple[Key, list[int]]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    @property
+    def has_finals(self) -> bool:
+        """Whether any final is remembered."""
+        return bool(self._finals)
+
+    def final_since(self, from_s: float) -> list[Utterance]:
+        """Return what became final at this time of the session clock or later."""
+        late = takewhile(lambda item: item[1] >= from_s, reversed(self._finals.items()))
+        return [self._by_id[name] for name, _ in late]
 
     def named(self, key: Key) -> Utterance | None:
         """Return the utterance the provider last meant by ``key``."""
@@ -109,8 +149,9 @@ class Utterances:
         """Return a new utterance, or a forgotten one that goes on with its number."""
         key = key_of(heard)
         name = self._name_for(key)
-        _, rev = self._numbers.pop(name, (key, 0))
-        utterance = self._by_id[name] = Utterance(name, [], heard, rev)
+        _, revs = self._numbers.pop(name, (key, [0]))
+        parts = [Part(part_id(name, place), rev) for place, rev in enumerate(revs)]
+        utterance = self._by_id[name] = Utterance(name, [], heard, parts)
         self.learn(utterance, key)
         return utterance
 
@@ -158,7 +199,7 @@ class Utterances:
 
     def _drop(self, utterance: Utterance) -> None:
         del self._by_id[utterance.id], self._finals[utterance.id]
-        self._numbers[utterance.id] = (utterance.keys[0], utterance.rev)
+        self._numbers[utterance.id] = (utterance.keys[0], [part.rev for part in utterance.parts])
         for key in utterance.keys:
             self._unlearn(utterance, key)
         if len(self._numbers) > MOST_NUMBERS:

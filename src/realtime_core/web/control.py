@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from aiohttp import web
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from realtime_core.access import Gate, Identity, Role
-from realtime_core.errors import RequestError
+from realtime_core.access import Gate, Identity, Role, name_to_show
 from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
-from realtime_core.model import SLUG, SessionOptions
+from realtime_core.model import SLUG, SessionOptions, SpeakerReport
 from realtime_core.registry import Registry
 from realtime_core.session import Session
 from realtime_core.web.bearer import bearer_of
@@ -24,6 +23,10 @@ from realtime_core.web.errors import Body, parse_body, read_body
 
 # Control characters, and those that turn the direction of what follows.
 UNSEEMLY = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+LEAST_UNIX_MS = 1e11
+"""In 1973; what is less are seconds, or some other clock."""
 
 
 def _seemly(name: str) -> str:
@@ -62,15 +65,36 @@ class StopBody(Body):
 
 
 class SpeakerBody(Body):
-    """Who is speaking now, as one client sees it.
+    """Who is speaking now, as one client sees it; ``identity`` is null when nobody is.
 
-    ``timestamp`` is the client's clock, which may be wrong; the report is dated by its arrival.
+    ``timestamp`` is the client's clock in Unix milliseconds. It may be wrong by minutes; what
+    cannot be Unix milliseconds is not used, and the report is dated by its arrival.
     """
 
     session_slug: Slug
-    identity: Name
-    name: Name
+    identity: Name | None
+    name: Annotated[Name | None, Field(validate_default=True)] = None
     timestamp: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nobody_has_no_name(cls, fields: object) -> object:
+        if isinstance(fields, dict) and fields.get("identity", "") is None:
+            return {key: value for key, value in fields.items() if key != "name"}
+        return fields
+
+    @field_validator("name")
+    @classmethod
+    def _somebody_has_a_name(cls, name: str | None, info: ValidationInfo) -> str | None:
+        if name is None and info.data.get("identity") is not None:
+            raise ValueError("Field required")
+        return name
+
+    def report(self, client: str) -> SpeakerReport:
+        """Return this as the session wants it; ``client`` says whose clock it is by."""
+        ts = self.timestamp
+        said_at = ts / 1000 if ts is not None and ts > LEAST_UNIX_MS else None
+        return SpeakerReport(self.identity, self.name or "", client, said_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +140,14 @@ class Control:
         session = await self.registry.stop(slug)
         return self.describe(session)
 
-    def report_speaker(self, slug: str, identity: str, name: str, timestamp: float | None) -> None:
-        """Note who is speaking.
+    def report_speaker(self, slug: str, report: Mapping[str, object], client: str) -> None:
+        """Note who is speaking, as ``client`` sees it.
 
         Raises:
             RequestError: There is no such session, or the report is malformed.
         """
-        report = {
-            "sessionSlug": slug,
-            "identity": identity,
-            "name": name,
-            "timestamp": timestamp,
-        }
-        body = parse_body(report, SpeakerBody)
-        self.registry.find(slug).report_speaker(body.identity, body.name)
+        body = parse_body({"sessionSlug": slug, **report}, SpeakerBody)
+        self.registry.find(slug).report_speaker(body.report(client))
 
     def describe(self, session: Session) -> dict[str, Any]:
         """Return the state and the counters of a session."""
@@ -148,6 +166,8 @@ class Control:
             "finals": session.tally.finals,
             "viewers": self.hub.viewers(session.slug),
             "lastTranscriptAgeSeconds": age_s,
+            "speakerLagMs": round(session.speaker_lag.lag_s * 1000),
+            "speakerLagConfidence": round(session.speaker_lag.confidence, 3),
             "failure": session.failure,
         }
 
@@ -183,10 +203,9 @@ class ControlRoutes:
     async def _active_speaker(self, request: web.Request) -> web.Response:
         body = await read_body(request, SpeakerBody)
         who = admit(self._gate, request, body.session_slug, Role.SPEAKER)
-        if not who.may_speak_for(body.identity):
-            raise RequestError(403, "forbidden", "a speaker reports only itself", "identity")
-        name = who.name_for(body.name)
-        self._control.report_speaker(body.session_slug, body.identity, name, body.timestamp)
+        report = body.model_dump(by_alias=True, exclude={"session_slug"})
+        report["name"] = name_to_show(who, body.identity, body.name)
+        self._control.report_speaker(body.session_slug, report, _client_of(request, who))
         return web.Response(status=204)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -199,6 +218,13 @@ class ControlRoutes:
         admit(self._gate, request, slug, Role.VIEWER)
         session = self._control.registry.find(slug)
         return web.json_response(self._control.describe(session))
+
+
+def _client_of(request: web.Request, who: Identity) -> str:
+    """Return what tells the clocks of reporting clients apart, also behind one proxy."""
+    headers = request.headers
+    parts = (request.remote, headers.get("X-Forwarded-For"), headers.get("User-Agent"))
+    return who.sub or " ".join(part or "" for part in parts)
 
 
 def admit(gate: Gate, request: web.Request, slug: str, role: Role) -> Identity:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import count
 from typing import assert_never
 
 from aiohttp import WSMessage, WSMsgType
 
-from realtime_core.access import Identity, Role
+from realtime_core.access import Identity, Role, name_to_show
 from realtime_core.errors import RequestError
 from realtime_core.hub import commands, wire
 from realtime_core.hub.replay import Lack, Older
@@ -28,6 +29,9 @@ CODE_BY_STATUS = {
     404: CloseCode.UNKNOWN_SESSION,
     503: CloseCode.SHUTTING_DOWN,
 }
+
+
+_numbers = count(1)
 
 
 class Conversation:
@@ -50,6 +54,7 @@ class Conversation:
         self._who: Identity | None = None
         self._malformed = 0
         self._busy = self._over = self._was_asked = False
+        self._name = f"viewer {next(_numbers)}"
         self._catching_up: asyncio.Task[None] | None = None
 
     def begin(self, query: Mapping[str, str]) -> None:
@@ -206,10 +211,12 @@ class Conversation:
         # The token was checked when it opened the session; one that expires since still holds.
         if who.role < Role.SPEAKER:
             raise RequestError(403, "forbidden", "the role speaker is needed", "token")
-        if not who.may_speak_for(report.identity):
-            raise RequestError(403, "forbidden", "a speaker reports only itself", "identity")
-        name = who.name_for(report.name)
-        self._house.control.report_speaker(self.slug, report.identity, name, report.timestamp)
+        told = {
+            "identity": report.identity,
+            "name": name_to_show(who, report.identity, report.name),
+            "timestamp": report.timestamp,
+        }
+        self._house.control.report_speaker(self.slug, told, who.sub or self._name)
 
     # Starts and stops: they may take seconds, and the client is heard meanwhile.
 

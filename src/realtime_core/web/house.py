@@ -34,11 +34,11 @@ class SessionControl(Protocol):
             RequestError: It does not run.
         """
 
-    def report_speaker(self, slug: str, identity: str, name: str, timestamp: float | None) -> None:
-        """Note who is speaking now.
+    def report_speaker(self, slug: str, report: Mapping[str, object], client: str) -> None:
+        """Note who is speaking now, as ``client`` sees it.
 
         Raises:
-            RequestError: The session does not run.
+            RequestError: The session does not run, or the report is malformed.
         """
 
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from aiohttp import WebSocketError, WSMessage, web
 
 from realtime_core.hub import wire
-from realtime_core.hub.crowd import Listener
+from realtime_core.hub.cohort import Listener
 from realtime_core.hub.wire import CloseCode
 
 SEND_BUFFER_BYTES = 65_536

@@ -95,6 +95,16 @@ test("an empty final takes back its draft", () => {
   same([state.drafts, state.finals], [[], []]);
 });
 
+test("what somebody is called last holds for all that they said", () => {
+  const guest = { speaker: "Guest", seq: 1 };
+  const named = { speaker: "Alice Smith", seq: 3, startedAt: 9 };
+  const other = { speaker: "Bob", speakerId: "bob:1", seq: 2, startedAt: 4 };
+  const state = after(final("a", "One", guest), final("b", "Two", other), final("c", "Three", named));
+  same(state.finals.map(({ speaker }) => speaker), ["Alice Smith", "Bob", "Alice Smith"]);
+  const late = applyMessage(state, final("d", "Zero", { ...guest, startedAt: 0 }), 9); // of the history
+  same(late.finals.map(({ speaker }) => speaker), ["Alice Smith", "Alice Smith", "Bob", "Alice Smith"]);
+});
+
 test("finals stand in the order they were spoken", () => {
   const at = (startedAt, seq) => ({ startedAt, endedAt: startedAt + 1, seq });
   const state = after(final("b", "Two", at(5, 1)), final("a", "One", at(1, 2)), final("c", "Three", at(9, 3)));

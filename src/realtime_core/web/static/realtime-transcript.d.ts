@@ -31,6 +31,8 @@ export interface Transcript {
   speakerConfidence?: number | null;
   finalizedBy?: "stt" | "timeout" | "end";
   words?: Word[];
+  /** All who spoke at the same time, if that was more than one; the first is `speaker`. */
+  speakers?: { id: string; name: string; share: number }[];
 }
 
 export interface Draft extends Transcript {
@@ -145,8 +147,8 @@ export class RealtimeTranscript extends EventTarget {
   readonly subscribe: (listener: () => void) => () => void;
   /** The same object until something changes. Bound to its object. */
   readonly getSnapshot: () => Snapshot;
-  /** Report who is speaking now. False when there is no connection: a late report is worse than none. */
-  reportActiveSpeaker(speaker: { identity: string; name: string; timestamp?: number }): boolean;
+  /** Report who is speaking now; `identity: null` when nobody is. False when there is no connection: a late report is worse than none. */
+  reportActiveSpeaker(speaker: { identity: string | null; name?: string; timestamp?: number }): boolean;
 }
 
 /** What is there before anything was received. */

@@ -112,7 +112,7 @@ export class RealtimeTranscript extends EventTarget {
 
   getSnapshot = () => this.#snapshot;
 
-  /** @param {{identity: string, name: string, timestamp?: number}} speaker */
+  /** @param {{identity: string | null, name?: string, timestamp?: number}} speaker */
   reportActiveSpeaker({ identity, name, timestamp = Date.now() }) {
     return this.#link?.send({ type: "active-speaker", identity, name, timestamp }) ?? false;
   }

@@ -177,7 +177,25 @@ function mergeFinals(shown, finals) {
   if (news.length === 0) return shown;
   for (const final of news) byId.set(final.utteranceId, final);
   // An empty final takes back what its draft claimed to have heard.
-  return [...byId.values()].filter((final) => final.text.trim()).sort(byStart);
+  return withNewestNames([...byId.values()].filter((final) => final.text.trim())).sort(byStart);
+}
+
+/**
+ * What somebody was called last holds for all that they said.
+ *
+ * @type {(finals: Transcript[]) => Transcript[]}
+ */
+function withNewestNames(finals) {
+  /** @type {Map<string, Transcript>} */
+  const newest = new Map();
+  for (const final of finals) {
+    const known = newest.get(final.speakerId);
+    if (!known || (final.seq ?? 0) >= (known.seq ?? 0)) newest.set(final.speakerId, final);
+  }
+  return finals.map((final) => {
+    const name = final.speakerId && newest.get(final.speakerId)?.speaker;
+    return !name || name === final.speaker ? final : { ...final, speaker: name };
+  });
 }
 
 /** @type {(drafts: readonly Draft[], news: Transcript, now: number, known?: readonly Draft[]) => readonly Draft[]} */

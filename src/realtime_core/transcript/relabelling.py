@@ -1,0 +1,50 @@
+"""Looks again at who said what, when more is known of it than when it became final. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from realtime_core.model import Transcript
+from realtime_core.transcript.scribe import Instant, Scribe
+from realtime_core.transcript.speakers import SpeakerTimeline
+from realtime_core.transcript.utterances import Utterances
+
+RELABEL_EVERY_S = 0.5
+"""How often it is looked again at who said what; as often as a client reports."""
+
+
+class Relabelling:
+    """Sends finals again whose speaker turns out to be another, or to have another name.
+
+    Reports may come seconds late, and the lag is known better with each minute. Names are
+    renewed for as long as a final is remembered, speakers only for ``window_s``.
+
+    Args:
+        window_s: For how long after it became final, on the session clock, an utterance may
+            get another speaker.
+    """
+
+    def __init__(
+        self, scribe: Scribe, utterances: Utterances, speakers: SpeakerTimeline, window_s: float
+    ) -> None:
+        self._scribe, self._utterances, self._speakers = scribe, utterances, speakers
+        self._window_s = window_s
+        self._evidence, self._looked_at = speakers.evidence, -math.inf
+
+    def due_at(self) -> float | None:
+        """When to :meth:`look` next, in loop time; None while nothing new is known."""
+        if self._speakers.evidence == self._evidence or not self._utterances.has_finals:
+            return None
+        return self._looked_at + RELABEL_EVERY_S
+
+    def look(self, at: Instant) -> Sequence[Transcript]:
+        """Return what is to be sent again, if it is time to look."""
+        due_at = self.due_at()
+        if due_at is None or due_at > at.loop_s:
+            return ()
+        self._evidence, self._looked_at = self._speakers.evidence, at.loop_s
+        recent = self._utterances.final_since(at.session_s - self._window_s)
+        remembered = self._utterances.final_since(-math.inf)
+        sent = [each for one in recent for each in self._scribe.relabel(one, at)]
+        return sent + [each for one in remembered for each in self._scribe.rename(one, at)]
