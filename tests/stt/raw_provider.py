@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -41,11 +42,11 @@ class RawProvider:
 
 
 @asynccontextmanager
-async def serving(provider: RawProvider) -> AsyncIterator[str]:
+async def serving(provider: RawProvider, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """Serve for the length of a block, which gets the url."""
-    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(provider.serve, "127.0.0.1", 0, ssl=tls)
     try:
-        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/?token=secret-0"
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{server.sockets[0].getsockname()[1]}/?token=secret-0"
     finally:
         provider.may_read.set()
         provider.may_leave.set()
