@@ -61,9 +61,7 @@ def test_a_token_for_any_session_opens_each() -> None:
         token(role="king"),
         token(role=None),
         token(secret="another secret of thirty-two bytes!!"),
-        jwt.encode(
-            {"session": "weekly", "role": "host", "exp": NOW + 3600}, None, algorithm="none"
-        ),
+        jwt.encode({"session": "weekly", "role": "host", "exp": NOW + 3600}, "", algorithm="none"),
         token(nbf=NOW + 3600),
         livekit_token(roomJoin=False),
         livekit_token(room=""),
