@@ -1,7 +1,7 @@
 """The viewers of ``bench.crowd``: thousands of WebSockets in one process that does little else.
 
-Obeys lines on standard input, and answers each with one line of JSON:
-``forget`` what was seen, ``freeze`` one viewer, ``report``.
+Obeys lines on standard input, and answers each with one line of JSON: ``forget`` what was
+seen, ``freeze 30``: so many stop reading, ``thaw``: they read again, ``report``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import IO, Any
 
 WINDOW_BYTES = 1 << 16
 STAMP = b'"text":"'
+PING, PONG = b"\x89\x00", b"\x8a\x80\x00\x00\x00\x00"
 UPGRADE = (
     "GET /api/realtime/transcribe?sessionSlug={slug} HTTP/1.1\r\nHost: localhost\r\n"
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
@@ -49,7 +50,10 @@ class Viewer:
     """One WebSocket, read as a stream of unmasked frames."""
 
     def __init__(self, port: int, slug: str) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port))
+        self.sock = socket.socket()
+        # Left alone it grows with what is read, and a viewer that stops costs its own kernel more.
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW_BYTES)
+        self.sock.connect(("127.0.0.1", port))
         self.sock.sendall(UPGRADE.format(slug=slug).encode())
         self._inbox = b""
         self.is_open = self.is_ready = False
@@ -66,7 +70,14 @@ class Viewer:
         self._inbox += received
         if not self.is_open and not self._upgraded():
             return []
+        self._answer_pings()
         return list(iter(self._frame, None))
+
+    def _answer_pings(self) -> None:
+        # Silent for so long that it is asked, it has read all else: a ping comes first.
+        while self._inbox.startswith(PING):
+            self._inbox = self._inbox[len(PING) :]
+            self.sock.sendall(PONG)
 
     def _upgraded(self) -> bool:
         head, found, rest = self._inbox.partition(b"\r\n\r\n")
@@ -97,6 +108,7 @@ class Seats:
         self._began, self._cpu_s = time.monotonic(), time.process_time()
         self._polling = select.epoll()
         self._viewers: dict[int, Viewer] = {}
+        self._frozen: list[int] = []
         self._ready = 0
         for number in range(viewers):
             self._seat(Viewer(port, slug))
@@ -116,8 +128,17 @@ class Seats:
         """Wait for something, and read from all that have it."""
         for descriptor, _ in self._polling.poll(timeout_s):
             if descriptor in self._viewers:
-                for payload in self._viewers[descriptor].receive():
-                    self._note(payload, self._viewers[descriptor])
+                self._read(descriptor)
+
+    def _read(self, descriptor: int) -> None:
+        viewer = self._viewers[descriptor]
+        try:
+            for payload in viewer.receive():
+                self._note(payload, viewer)
+        except ConnectionError:
+            self._polling.unregister(descriptor)
+            del self._viewers[descriptor]
+            viewer.sock.close()
 
     def watch(self, stream: IO[str]) -> None:
         """Have :meth:`read` return when a line comes."""
@@ -129,26 +150,43 @@ class Seats:
             self._ready += not viewer.is_ready
             viewer.is_ready = True
             return
+        if STAMP not in payload:
+            return  # it says how the session stands
         begin = payload.find(STAMP) + len(STAMP)
         stamp = payload[begin : payload.find(b'"', begin)].rstrip(b".")
         self._seen.setdefault(stamp, []).append((now_ns - int(stamp)) / 1e9)
 
     def obey(self, command: str) -> dict[str, Any]:
         """Carry out a command; return the answer."""
-        if command == "forget":
+        name, _, number = command.partition(" ")
+        if name == "forget":
             self._seen.clear()
             self._began, self._cpu_s = time.monotonic(), time.process_time()
-        if command == "freeze":
-            self._polling.unregister(self._viewers.popitem()[1].sock.detach())
+        elif name == "freeze":
+            self._freeze(int(number))
+        elif name == "thaw":
+            self._thaw()
         return self._report()
+
+    def _freeze(self, viewers: int) -> None:
+        self._thaw()
+        self._frozen = list(self._viewers)[-viewers:]
+        for descriptor in self._frozen:
+            self._polling.unregister(descriptor)
+
+    def _thaw(self) -> None:
+        frozen, self._frozen = self._frozen, []
+        for descriptor in frozen:
+            self._polling.register(descriptor, select.EPOLLIN)
 
     def _report(self) -> dict[str, Any]:
         every = [latency for latencies in self._seen.values() for latency in latencies]
         last = [max(latencies) for latencies in self._seen.values()]
         busy = (time.process_time() - self._cpu_s) / (time.monotonic() - self._began)
+        reading = len(self._viewers) - len(self._frozen)
         return {
             "messages": len(last),
-            "complete": sum(len(each) == len(self._viewers) for each in self._seen.values()),
+            "complete": sum(len(each) == reading for each in self._seen.values()),
             "everyViewerMs": _summary(every),
             "lastViewerMs": _summary(last),
             "readerCores": round(busy, 3),

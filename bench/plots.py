@@ -7,28 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import matplotlib as mpl
 import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.typing import RcKeyType
 
 from bench.evidence import Said
 from bench.outcome import Ladder
+from bench.paper import blank_figure, save_figure
 from bench.point import MOST_AUDIO_P99_MS, Point
 
-STYLE: dict[RcKeyType, Any] = {
-    "svg.hashsalt": "realtime-core",  # else the names inside differ from run to run
-    "svg.fonttype": "path",
-    "font.size": 10,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-}
-INCHES = (7.0, 4.2)
 # Told apart by people who do not see red and green, and by their marks in print.
 LOOKS = {
     "ours-ffmpeg": ("#0072b2", "o"),
@@ -61,12 +49,12 @@ def plot_ladder(ladder: Ladder, folder: Path) -> list[Path]:
     """Draw latency, CPU and memory over rooms, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        _save(_latency(ladder), folder / "latency.svg"),
-        _save(
+        save_figure(_latency(ladder), folder / "latency.svg"),
+        save_figure(
             _over_rooms(ladder, lambda p: p.cores, "processor cores, whole tree"),
             folder / "cpu.svg",
         ),
-        _save(
+        save_figure(
             _over_rooms(ladder, lambda p: p.memory_mb, "PSS, whole tree (MB)"),
             folder / "memory.svg",
         ),
@@ -76,7 +64,7 @@ def plot_ladder(ladder: Ladder, folder: Path) -> list[Path]:
 def plot_fan_out(measured: Sequence[FanOut], folder: Path) -> Path:
     """Draw the cost of a broadcast over its viewers, and return the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    figure, axes = _paper("viewers of one session", "one broadcast (ms of processor time)")
+    figure, axes = blank_figure("viewers of one session", "one broadcast (ms of processor time)")
     viewers = [each.viewers for each in measured]
     ours = [each.hub_publish_us / 1000 for each in measured]
     bare = [each.bare_send_us / 1000 for each in measured]
@@ -87,11 +75,11 @@ def plot_fan_out(measured: Sequence[FanOut], folder: Path) -> Path:
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.legend()
-    return _save(figure, folder / "fanout.svg")
+    return save_figure(figure, folder / "fanout.svg")
 
 
 def _latency(ladder: Ladder) -> Figure:
-    figure, axes = _paper("rooms", "audio in → speech-to-text (ms)")
+    figure, axes = blank_figure("rooms", "audio in → speech-to-text (ms)")
     for server in ladder.servers():
         _line(axes, ladder, server, lambda point: point.audio_ms.p99, f"{server}, p99")
         _line(axes, ladder, server, lambda point: point.audio_ms.p50, f"{server}, p50", ":")
@@ -102,7 +90,7 @@ def _latency(ladder: Ladder) -> Figure:
 
 
 def _over_rooms(ladder: Ladder, value: Value, label: str) -> Figure:
-    figure, axes = _paper("rooms", label)
+    figure, axes = blank_figure("rooms", label)
     for server in ladder.servers():
         _line(axes, ladder, server, value, server)
     axes.set_xlim(left=0)
@@ -119,18 +107,3 @@ def _line(
     known = [(point.rooms, found) for point in points if (found := value(point)) is not None]
     rooms, values = [each[0] for each in known], [each[1] for each in known]
     axes.plot(rooms, values, color=color, marker=mark, linestyle=style, label=label)
-
-
-def _paper(x: str, y: str) -> tuple[Figure, Axes]:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=INCHES, layout="constrained")
-        axes = figure.add_subplot()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with mpl.rc_context(STYLE):
-        figure.savefig(path, format="svg", metadata={"Date": None})
-    return path

@@ -10,8 +10,9 @@ from bench import plots
 from bench.errors import BenchError
 from bench.ladder import RESULTS
 from bench.outcome import Ladder, from_pages
+from bench.paper import between_markers
 from bench.process import ROOT
-from bench.table import between_markers, ladder_text
+from bench.table import PLACE, ladder_text
 
 DOCS = ROOT / "docs"
 FAN_OUT = "fanout.json"
@@ -40,7 +41,7 @@ def write_report(results: Path, docs: Path = DOCS) -> list[Path]:
     ladder = _understood(results)
     page = docs / "performance.md"
     try:
-        text = between_markers(page.read_text(), ladder_text(ladder))
+        text = between_markers(page.read_text(), PLACE, ladder_text(ladder))
     except (OSError, ValueError) as exc:
         raise BenchError(f"{page}: {exc}") from exc
     page.write_text(text)

@@ -6,7 +6,8 @@ from bench.evidence import Spread
 from bench.outcome import Ladder, ratios
 from bench.point import Point
 
-BEGIN, END = "<!-- ladder -->", "<!-- /ladder -->"
+PLACE = "ladder"
+"""What the markers of its place in the document are called."""
 HEAD = (
     "rooms",
     "server",
@@ -20,19 +21,6 @@ HEAD = (
     "memory, PSS (MB)",
     "load + database (cores)",
 )
-
-
-def between_markers(page: str, text: str) -> str:
-    """Return the page with the text in the place that the markers leave for it.
-
-    Raises:
-        ValueError: The markers are missing.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
 def ladder_text(ladder: Ladder) -> str:

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import quantiles
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.attribution.goals import MOST_LAG_ERROR_MS
 from bench.attribution.score import Score
 from bench.attribution.summary import AT_ARRIVAL, FIXED, ORACLE, OURS, Summaries, summaries
-from bench.plots import STYLE
+from bench.paper import blank_figure, save_figure
 
 # Told apart by people who do not see red and green, and by their marks in print.
 LOOKS = {
@@ -22,7 +20,6 @@ LOOKS = {
     FIXED: ("#e69f00", "s"),
     ORACLE: ("#555555", "x"),
 }
-INCHES = (7.0, 4.2)
 EVERY_S = 5
 LAST_S = 420
 
@@ -31,13 +28,13 @@ def plot_all(scores: Sequence[Score], folder: Path) -> list[Path]:
     """Draw accuracy by scenario and the lag's error over time, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     return [
-        _save(_accuracy(summaries(scores)), folder / "attribution.svg"),
-        _save(_lag(scores), folder / "attribution-lag.svg"),
+        save_figure(_accuracy(summaries(scores)), folder / "attribution.svg"),
+        save_figure(_lag(scores), folder / "attribution-lag.svg"),
     ]
 
 
 def _accuracy(found: Summaries) -> Figure:
-    figure, axes = _paper("words with the right name, after the first minute (%)", "")
+    figure, axes = blank_figure("words with the right name, after the first minute (%)", "")
     names = list(found)
     for system, (color, mark) in LOOKS.items():
         shares = [100 * found[name][system].later_accuracy for name in names]
@@ -49,7 +46,7 @@ def _accuracy(found: Summaries) -> Figure:
 
 
 def _lag(scores: Sequence[Score]) -> Figure:
-    figure, axes = _paper("seconds of conversation", "error of the lag's estimate (ms)")
+    figure, axes = blank_figure("seconds of conversation", "error of the lag's estimate (ms)")
     times_s, errors = _errors_over_time(scores)
     spread = [quantiles(each, n=10) for each in errors]
     color = LOOKS[OURS][0]
@@ -74,18 +71,3 @@ def _errors_over_time(scores: Sequence[Score]) -> tuple[list[int], list[list[flo
                 at.setdefault(int(at_s) // EVERY_S * EVERY_S, []).append(abs(error_ms))
     times_s = [at_s for at_s in sorted(at) if at_s <= LAST_S and len(at[at_s]) > 1]
     return times_s, [at[at_s] for at_s in times_s]
-
-
-def _paper(x: str, y: str) -> tuple[Figure, Axes]:
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=INCHES, layout="constrained")
-        axes = figure.add_subplot()
-    axes.set_xlabel(x)
-    axes.set_ylabel(y)
-    return figure, axes
-
-
-def _save(figure: Figure, path: Path) -> Path:
-    with mpl.rc_context(STYLE):
-        figure.savefig(path, format="svg", metadata={"Date": None})
-    return path

@@ -11,9 +11,10 @@ import msgspec
 from bench.attribution.plots import plot_all
 from bench.attribution.score import Score
 from bench.attribution.summary import ratio, summaries
-from bench.attribution.table import between_markers, results_text
+from bench.attribution.table import PLACE, results_text
 from bench.errors import BenchError
 from bench.machine import describe
+from bench.paper import between_markers
 from bench.process import ROOT
 
 RESULTS = "bench/results/attribution.json"
@@ -28,7 +29,7 @@ def write_report(scores: Sequence[Score], root: Path = ROOT) -> list[Path]:
     """
     page, results = root / PAGE, root / RESULTS
     try:
-        text = between_markers(page.read_text(), results_text(scores))
+        text = between_markers(page.read_text(), PLACE, results_text(scores))
     except (OSError, ValueError) as exc:
         raise BenchError(f"{page}: {exc}") from exc
     page.write_text(text)

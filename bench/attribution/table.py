@@ -16,23 +16,11 @@ from bench.attribution.summary import (
     summarise,
 )
 
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
+PLACE = "results"
+"""What the markers of its place in the document are called."""
 SYSTEMS = (OURS, AT_ARRIVAL, FIXED, ORACLE)
 NAMES = {FIXED: "fixed lag, 2 s"}
 CELL = "{:.1f}"
-
-
-def between_markers(page: str, text: str) -> str:
-    """Return the page with the text in the place that the markers leave for it.
-
-    Raises:
-        ValueError: The markers are missing.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
 def results_text(scores: Sequence[Score]) -> str:

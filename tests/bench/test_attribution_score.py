@@ -20,13 +20,13 @@ from bench.attribution.score import Score, boundaries, score, settled_s
 from bench.attribution.stt import HeardUtterance, HeardWord
 from bench.attribution.summary import one_line, summaries
 from bench.attribution.systems import NOBODY, LagSeen, Seen, System, play
-from bench.attribution.table import BEGIN, END, results_text
+from bench.attribution.table import PLACE, results_text
 from bench.attribution.truth import Truth, indicator_delay_s, truth_of
 from bench.errors import BenchError
 from realtime_core.model import FinalizedBy, SpeechHeard, Transcript, Word
 
 LAG_S = 2.0
-PAGE = f"# Attribution\n\n{BEGIN}\nold\n{END}\n\nAfter.\n"
+PAGE = f"# Attribution\n\n<!-- {PLACE} -->\nold\n<!-- /{PLACE} -->\n\nAfter.\n"
 
 
 def utterance(number: int, *words: tuple[int, float]) -> HeardUtterance:

@@ -46,3 +46,13 @@ def test_a_viewer_says_when_the_service_closes(pair: tuple[Viewer, socket.socket
 def test_nothing_seen_is_no_figure() -> None:
     report = Seats(0, "webinar", 0).obey("report")
     assert (report["messages"], report["everyViewerMs"], report["lastViewerMs"]) == (0, {}, {})
+
+
+def test_a_viewer_that_is_asked_whether_it_is_there_says_so(
+    pair: tuple[Viewer, socket.socket],
+) -> None:
+    viewer, server = pair
+    with viewer.sock, server:
+        server.sendall(HEAD + b"\x89\x00" + wire.frame(PAYLOADS[0]))
+        assert viewer.receive() == PAYLOADS[:1]
+        assert server.recv(10_000).endswith(b"\x8a\x80\x00\x00\x00\x00")

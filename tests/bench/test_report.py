@@ -6,12 +6,13 @@ import pytest
 from bench.errors import BenchError
 from bench.evidence import Spread
 from bench.ladder import keep
+from bench.paper import between_markers
 from bench.plots import fan_outs
 from bench.report import newest, write_report
-from bench.table import BEGIN, END, between_markers, ladder_text
+from bench.table import PLACE, ladder_text
 from tests.bench.points import ladder, point
 
-PAGE = f"# Performance\n\nBefore.\n\n{BEGIN}\nold\n{END}\n\nAfter.\n"
+PAGE = f"# Performance\n\nBefore.\n\n<!-- {PLACE} -->\nold\n<!-- /{PLACE} -->\n\nAfter.\n"
 WHOLE = ladder(
     point(),
     point(server="ours-ffmpeg", audio_ms=Spread(0.5, 1.5, 140.2), lost_at_start_ms=0.0),
@@ -38,14 +39,14 @@ def row(text: str, start: str) -> list[str]:
 
 
 def test_only_what_is_between_the_markers_is_replaced() -> None:
-    page = between_markers(PAGE, "new")
+    page = between_markers(PAGE, PLACE, "new")
     assert page == PAGE.replace("old", "new")
-    assert between_markers(page, "new") == page
+    assert between_markers(page, PLACE, "new") == page
 
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="missing"):
-        between_markers("# Performance\n", "new")
+        between_markers("# Performance\n", PLACE, "new")
 
 
 def test_the_table_has_a_row_for_each_point() -> None:

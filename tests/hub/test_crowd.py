@@ -1,220 +1,217 @@
-"""The crowd on real sockets and on both event loops."""
+"""Messages on their way to a crowd that is larger than a slice."""
 
 from __future__ import annotations
 
 import asyncio
-import resource
-import socket
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
 
 import pytest
-import uvloop
-from aiohttp import web
-from hypothesis import given
-from hypothesis import strategies as st
 
+from realtime_core.hub import crowd as crowds
 from realtime_core.hub import wire
-from realtime_core.hub.crowd import Crowd
-from realtime_core.web.viewer import Viewer
-from tests.eventually import eventually
+from realtime_core.hub.cohort import Listener
+from realtime_core.hub.crowd import MOST_UNDER_WAY, SLICE, Broadcast, Crowd
+from tests.hub.examples import FakeListener
 
-LOOPS = [
-    pytest.param(asyncio.new_event_loop, id="asyncio"),
-    pytest.param(uvloop.new_event_loop, id="uvloop"),
-]
-Loop = Callable[[], asyncio.AbstractEventLoop]
-LIMIT = 30_000
-WELCOME = wire.frame(b"welcome")
+LIMIT = 1_000
 
 
-class Seat:
-    """A viewer on a narrow socket, and the client at its other end."""
-
-    def __init__(self, viewer: Viewer, transport: asyncio.Transport, client: socket.socket) -> None:
-        self.viewer, self.transport, self.client = viewer, transport, client
-        self.read = b""
-
-    def take(self, most: int = 1 << 20) -> int:
-        """Read what is there, up to ``most`` bytes; return how many bytes that was."""
-        received = b""
-        with suppress(BlockingIOError):
-            received = self.client.recv(most)
-        self.read += received
-        return len(received)
+def frame(number: int) -> bytes:
+    return wire.frame(b'{"type":"n","n":%d}' % number)
 
 
-class House:
-    """A crowd, and the seats that were taken in it."""
+class Audience:
+    """A crowd, and what became of its messages.
 
-    def __init__(self, stack: ExitStack) -> None:
-        self.crowd, self._stack = Crowd(), stack
-        self._listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    Attributes:
+        over: The messages that are over, in that order.
+        left_out: Who was left out of which message.
+    """
 
-    async def seat(self) -> Seat:
-        """Add a viewer whose sockets hold little."""
-        client = self._stack.enter_context(socket.socket())
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(self._listener.getsockname())
-        client.setblocking(False)
-        server, _ = self._listener.accept()
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=server)
-        viewer = Viewer(web.WebSocketResponse(), transport, limit_bytes=LIMIT)
-        viewer.open()
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        self.crowd.welcome(viewer, WELCOME, LIMIT)
-        self._stack.callback(transport.abort)
-        self._stack.callback(viewer.release)
-        return Seat(viewer, transport, client)
+    def __init__(self, size: int = 0) -> None:
+        self.crowd = Crowd()
+        self.over: list[int] = []
+        self.left_out: list[tuple[int, Listener]] = []
+        self.listeners = [self.comes() for _ in range(size)]
 
+    def comes(self, *, told: int = 0) -> FakeListener:
+        listener = FakeListener()
+        self.crowd.welcome(listener, frame(told), LIMIT)
+        return listener
 
-def on(loop: Loop, scene: Callable[[House], Awaitable[None]]) -> None:
-    async def main() -> None:
-        with ExitStack() as stack:
-            await scene(House(stack))
-        await asyncio.sleep(0)  # the transports close
+    def spread(self, number: int, *, hang_up: bool = False) -> int:
+        def leave_out(listeners: list[Listener]) -> None:
+            self.left_out += [(number, listener) for listener in listeners]
+            for listener in listeners if hang_up else ():
+                self.crowd.forget(listener)
 
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(main())
-
-
-def numbered(number: int, size: int) -> bytes:
-    return wire.frame(f"{number} ".encode().ljust(size, b"."))
-
-
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("spread"), st.integers(1, 20_000)),
-        st.tuples(st.just("answer"), st.integers(1, 3_000)),
-        st.tuples(st.just("read"), st.integers(1, 20_000)),
-        st.tuples(st.just("turn"), st.just(0)),
-    ),
-    max_size=30,
-)
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-@given(steps=STEPS)
-def test_whatever_is_written_which_way_a_client_reads_whole_frames_in_order(
-    loop: Loop, steps: list[tuple[str, int]]
-) -> None:
-    async def scene(house: House) -> None:
-        seat = await house.seat()
-        expected = WELCOME
-        for number, (step, size) in enumerate(steps):
-            frame = numbered(number, size)
-            if step == "spread" and not house.crowd.spread(frame):
-                expected += frame
-            elif step == "answer" and seat.viewer.buffered_bytes() <= LIMIT:
-                seat.viewer.answer(frame)
-                expected += frame
-            elif step == "read":
-                seat.take(size)
-            elif step == "turn":
-                await asyncio.sleep(0)
-        await eventually(lambda: (seat.take(), len(seat.read) >= len(expected))[1])
-        assert seat.read == expected
-
-    on(loop, scene)
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_who_does_not_read_falls_behind_alone_is_told_apart_and_comes_back(loop: Loop) -> None:
-    async def scene(house: House) -> None:
-        slow, quick = await house.seat(), await house.seat()
-        frames = [numbered(number, 4_000) for number in range(200)]
-        missed = []
-        for frame in frames:
-            crowded = house.crowd.spread(frame)
-            if crowded:
-                assert crowded == [slow.viewer]
-                missed.append(frame)
-            await eventually(lambda: quick.take() == 0 and quick.viewer.buffered_bytes() == 0)
-        assert missed
-        assert missed == frames[-len(missed) :]
-        assert slow.viewer.buffered_bytes() <= LIMIT + len(WELCOME) + len(frames[0])
-        await eventually(lambda: slow.take() == 0 and slow.viewer.buffered_bytes() == 0)
-        last = numbered(200, 10)
-        assert house.crowd.spread(last) == []
-        await eventually(lambda: (slow.take(), quick.take(), slow.read.endswith(last))[2])
-        assert slow.read == WELCOME + b"".join(frames[: -len(missed)]) + last
-        assert quick.read == WELCOME + b"".join(frames) + last
-
-    on(loop, scene)
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_peer_that_is_gone_harms_nobody(loop: Loop) -> None:
-    async def scene(house: House) -> None:
-        gone, there = await house.seat(), await house.seat()
-        gone.client.close()
-        frames = [numbered(number, 100) for number in range(5)]
-        for frame in frames:
-            assert house.crowd.spread(frame) == []
-            await asyncio.sleep(0)
-        await eventually(gone.transport.is_closing)
-        await eventually(lambda: (there.take(), there.read == WELCOME + b"".join(frames))[1])
-        assert house.crowd.forget(gone.viewer)
-        assert not house.crowd.forget(gone.viewer)
-        assert list(house.crowd) == [there.viewer]
-
-    on(loop, scene)
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_descriptor_that_its_transport_closed_never_becomes_another_connections(
-    loop: Loop,
-) -> None:
-    async def scene(house: House) -> None:
-        cut = await house.seat()
-        house.crowd.spread(WELCOME)  # it is written to directly now
-        number = cut.transport.get_extra_info("socket").fileno()
-        cut.transport.abort()
-        await asyncio.sleep(0.01)  # both loops close in a later turn
-        taken, other = socket.socketpair()
-        with taken, other:
-            assert number in (taken.fileno(), other.fileno())
-            for sock in (taken, other):
-                sock.setblocking(False)
-            house.crowd.spread(numbered(1, 100))
-            for sock in (taken, other):
-                with pytest.raises(BlockingIOError):
-                    sock.recv(1)
-
-    on(loop, scene)
-
-
-@pytest.mark.parametrize("loop", LOOPS)
-def test_a_released_viewer_has_no_descriptor_and_may_be_released_again(loop: Loop) -> None:
-    async def scene(house: House) -> None:
-        seat = await house.seat()
-        assert seat.viewer.descriptor is not None
-        house.crowd.forget(seat.viewer)
-        seat.viewer.release()
-        seat.viewer.release()
-        assert seat.viewer.descriptor is None
-
-    on(loop, scene)
-
-
-async def test_what_is_encrypted_goes_through_the_transport() -> None:
-    with socket.socket() as sock:
-        transport = asyncio.Transport({"socket": sock, "sslcontext": object()})
-        viewer = Viewer(web.WebSocketResponse(), transport, limit_bytes=LIMIT)
-        viewer.open()
-        assert viewer.descriptor is None
-
-
-async def test_half_of_all_descriptors_is_left_to_those_that_come() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with socket.socket() as sock:
-        viewer = Viewer(
-            web.WebSocketResponse(), asyncio.Transport({"socket": sock}), limit_bytes=LIMIT
+        return self.crowd.spread(
+            Broadcast(frame(number), leave_out, lambda: self.over.append(number))
         )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (sock.fileno() + 10, hard))
-        try:
-            viewer.open()
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        assert viewer.descriptor is None
+
+    def have(self, *numbers: int) -> int:
+        """Return how many have read these, and nothing else but what they were welcomed with."""
+        return sum(seen(listener) == [0, *numbers] for listener in self.listeners)
+
+
+def seen(listener: FakeListener) -> list[int]:
+    return [message["n"] for message in listener.messages]
+
+
+async def turns(number: int = 1) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_a_crowd_of_a_slice_is_written_to_at_once() -> None:
+    audience = Audience(SLICE)
+    assert audience.spread(1) == audience.have(1) == SLICE
+    assert audience.over == [1]
+
+
+async def test_of_a_larger_one_a_slice_is_written_to_in_each_turn() -> None:
+    audience = Audience(3 * SLICE + 7)
+    reached = [audience.spread(1) and audience.have(1)]
+    while not audience.over:
+        await turns()
+        reached.append(audience.have(1))
+    assert reached == [SLICE, 2 * SLICE, 3 * SLICE, 3 * SLICE + 7]
+
+
+async def test_what_else_there_is_to_do_comes_in_between() -> None:
+    audience = Audience(3 * SLICE)
+    seen_by_then = []
+    asyncio.get_running_loop().call_soon(lambda: seen_by_then.append(audience.have(1)))
+    audience.spread(1)
+    await turns(4)
+    assert seen_by_then == [SLICE]
+    assert audience.over == [1]
+
+
+async def test_nothing_overtakes_and_nobody_starves_however_fast_messages_follow() -> None:
+    audience = Audience(4 * SLICE)
+    for number in range(1, 21):
+        assert audience.spread(number) == 4 * SLICE
+        await turns()
+    await turns(4)
+    assert audience.have(*range(1, 21)) == 4 * SLICE
+    assert audience.over == list(range(1, 21))
+
+
+async def test_no_more_than_so_many_are_under_way() -> None:
+    audience = Audience(2 * SLICE)
+    for number in range(1, MOST_UNDER_WAY + 1):
+        audience.spread(number)
+    assert audience.over == []
+    audience.spread(MOST_UNDER_WAY + 1)
+    everything = range(1, MOST_UNDER_WAY + 2)
+    assert audience.have(*everything) == 2 * SLICE
+    assert audience.over == list(everything)
+
+
+async def test_who_comes_in_between_gets_what_follows_and_nothing_from_before() -> None:
+    audience = Audience(2 * SLICE + 1)
+    audience.spread(1)
+    newcomer = audience.comes(told=1)
+    assert audience.spread(2) == 2 * SLICE + 2
+    await turns(4)
+    assert seen(newcomer) == [1, 2]
+    assert audience.have(1, 2) == 2 * SLICE + 1
+
+
+async def test_who_is_welcomed_again_first_gets_what_is_under_way() -> None:
+    audience = Audience(2 * SLICE)
+    audience.spread(1)
+    last = audience.listeners[-1]
+    audience.crowd.welcome(last, frame(9), LIMIT)
+    await turns(2)
+    assert seen(last) == [0, 1, 9]
+    assert len(audience.crowd) == 2 * SLICE
+
+
+async def test_who_leaves_in_between_gets_nothing_more() -> None:
+    audience = Audience(2 * SLICE)
+    leaver = audience.listeners[-1]
+    audience.spread(1)
+    assert audience.crowd.forget(leaver)
+    assert not audience.crowd.forget(leaver)
+    await turns(2)
+    assert seen(leaver) == [0]
+    assert audience.have(1) == 2 * SLICE - 1
+    assert audience.over == [1]
+
+
+async def test_a_message_is_over_even_if_those_who_wait_for_it_all_leave() -> None:
+    audience = Audience(2 * SLICE)
+    audience.spread(1)
+    for listener in audience.listeners[SLICE:]:
+        audience.crowd.forget(listener)
+    assert len(audience.crowd) == len(list(audience.crowd)) == SLICE
+    assert audience.spread(2) == SLICE
+    await turns(2)
+    assert audience.over == [1, 2]
+    assert audience.have(1, 2) == SLICE
+
+
+async def test_a_crowd_that_has_shrunk_is_written_to_at_once_again() -> None:
+    audience = Audience(4 * SLICE)
+    for listener in [each for at, each in enumerate(audience.listeners) if at % 5]:
+        audience.crowd.forget(listener)
+    assert audience.spread(1) == audience.have(1) == 4 * SLICE // 5
+    assert audience.over == [1]
+
+
+async def test_who_has_too_much_waiting_is_left_out_of_all_that_follows() -> None:
+    audience = Audience(3 * SLICE)
+    frozen = audience.listeners[-1]
+    frozen.frozen = True
+    frozen.write(frame(0) * LIMIT)
+    audience.spread(1)
+    audience.spread(2, hang_up=True)
+    audience.spread(3)
+    await turns(3)
+    assert audience.left_out == [(1, frozen), (2, frozen)]
+    assert audience.have(1, 2, 3) == 3 * SLICE - 1
+
+
+async def test_what_is_under_way_can_be_finished_in_this_turn() -> None:
+    audience = Audience(5 * SLICE)
+    audience.spread(1)
+    audience.crowd.finish()
+    audience.crowd.finish()
+    assert audience.have(1) == 5 * SLICE
+    assert audience.over == [1]
+    await turns(3)
+    assert audience.have(1) == 5 * SLICE
+
+
+@pytest.mark.parametrize("most", [1, 3, 100])
+async def test_comings_and_goings_at_every_turn_lose_and_double_nothing(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crowds, "SLICE", most)
+    audience = Audience(20)
+    expected: dict[FakeListener, list[int]] = {each: [0] for each in audience.listeners}
+    for number in range(1, 60):
+        _someone(expected, number, audience)
+        audience.spread(number)
+        for listener in audience.crowd:
+            assert isinstance(listener, FakeListener)
+            expected[listener].append(number)
+        if number % 3:
+            await turns()
+    audience.crowd.finish()
+    for listener in audience.crowd:
+        assert isinstance(listener, FakeListener)
+        assert seen(listener) == expected[listener]
+
+
+def _someone(expected: dict[FakeListener, list[int]], number: int, audience: Audience) -> None:
+    """Let somebody come, or go, or ask again."""
+    chosen = list(expected)[number * 7 % len(expected)]
+    if number % 4 == 0:
+        audience.crowd.forget(chosen)
+    elif number % 4 == 1:
+        expected[audience.comes(told=number - 1)] = [number - 1]
+    elif chosen in audience.crowd:
+        expected[chosen].append(100 + number)
+        audience.crowd.welcome(chosen, frame(100 + number), LIMIT)

@@ -1,12 +1,14 @@
 import asyncio
 import json
+from itertools import pairwise
 
 import pytest
 
 from realtime_core.errors import RequestError
 from realtime_core.hub import wire
+from realtime_core.hub.crowd import SLICE
 from realtime_core.hub.replay import Entry, Lack, Older
-from realtime_core.hub.rooms import Hub, Listener
+from realtime_core.hub.rooms import FAREWELLS, Hub, Listener
 from realtime_core.hub.wire import CloseCode
 from realtime_core.metrics import Metrics
 from realtime_core.model import AudioGap, SessionState
@@ -177,6 +179,57 @@ async def test_a_closed_session_tells_its_viewers_and_is_forgotten(
     with pytest.raises(RequestError) as caught:
         joined(hub)
     assert (caught.value.status, caught.value.code) == (404, "unknown_session")
+
+
+async def test_a_large_crowd_is_told_the_end_and_hung_up_on_in_turns(
+    hub: Hub, metrics: Metrics
+) -> None:
+    viewers = [joined(hub) for _ in range(2 * SLICE)]
+    hub.publish(final(1))
+    hub.close("weekly")
+    assert hub.viewers("weekly") == 0
+    seen = []
+    while count(metrics, "viewers"):
+        await asyncio.sleep(0)
+        seen.append(sum(viewer.closed_with is CloseCode.NORMAL for viewer in viewers))
+    assert all(after - before <= FAREWELLS for before, after in pairwise(seen))
+    assert seen[-1] == 2 * SLICE
+    for viewer in viewers:
+        assert [m["type"] for m in viewer.messages] == ["ready", "transcript", "status"]
+
+
+async def test_who_leaves_before_it_is_hung_up_on_is_forgotten(hub: Hub, metrics: Metrics) -> None:
+    viewers = [joined(hub) for _ in range(2 * SLICE)]
+    hub.close("weekly")
+    hub.open("weekly", "e2", SessionState.LIVE)
+    newcomer = joined(hub)
+    for viewer in viewers:
+        hub.leave("weekly", viewer)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert count(metrics, "viewers") == hub.viewers("weekly") == 1
+    assert viewers[-1].closed_with is newcomer.closed_with is None
+    assert hub.publish(final(1)) == 1
+
+
+async def test_at_a_shutdown_everybody_is_hung_up_on_at_once(hub: Hub) -> None:
+    viewers = [joined(hub) for _ in range(2 * SLICE)]
+    hub.publish(final(1))
+    hub.close("weekly", CloseCode.SHUTTING_DOWN)
+    assert {viewer.closed_with for viewer in viewers} == {CloseCode.SHUTTING_DOWN}
+    assert all(len(viewer.of_type("transcript")) == 1 for viewer in viewers)
+
+
+async def test_a_pass_is_over_and_counted_when_the_last_viewer_was_written_to(
+    hub: Hub, metrics: Metrics
+) -> None:
+    for _ in range(2 * SLICE):
+        joined(hub)
+    hub.publish(final(1))
+    passes = (metrics.ws_broadcast_loop, metrics.ingest_broadcast_latency)
+    assert [each.count for each in passes] == [0, 0]
+    await asyncio.sleep(0)
+    assert [each.count for each in passes] == [1, 1]
 
 
 async def test_an_end_that_was_told_is_not_told_again(hub: Hub) -> None:

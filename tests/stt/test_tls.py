@@ -1,48 +1,38 @@
-"""The provider's socket over TLS, where the loop's transport buffers for itself."""
+"""The provider behind real TLS: as in the world, but for who signed its certificate."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import trustme
 import uvloop
-from websockets.frames import Frame, Opcode
+from structlog.testing import capture_logs
 
 from realtime_core.errors import SttUnavailable
 from realtime_core.stt import websocket
 from tests.eventually import eventually
-from tests.stt.raw_provider import RawProvider, serving
+from tests.stt.fake_gladia import API_KEY, FakeGladia
+from tests.stt.harness import bridged, speech
+from tests.stt.raw_provider import RawProvider
+from tests.stt.test_websocket import User
 
-CHUNK = bytes(3200)
-FRAME_BYTES = len(CHUNK) + 8
-MOST_ON_THE_WAY = 64 * 2**20
-"""More than any kernel takes for a peer that does not read."""
-MOST_HELD = 2 * FRAME_BYTES + 1024
-"""What may wait in the process: a chunk, perhaps once more as TLS records."""
-
-LOOPS: list[Callable[[], asyncio.AbstractEventLoop]] = [
-    asyncio.new_event_loop,
-    uvloop.new_event_loop,
+LOOPS = [
+    pytest.param(asyncio.new_event_loop, id="asyncio"),
+    pytest.param(uvloop.new_event_loop, id="uvloop"),
 ]
-
-
-class User:
-    """Notes what it hears and counts when it may speak."""
-
-    def __init__(self) -> None:
-        self.heard: list[bytes] = []
-        self.turns = 0
-
-    def hear(self, message: bytes | bytearray | memoryview) -> None:
-        self.heard.append(bytes(message))
-
-    def speak(self) -> None:
-        self.turns += 1
+Loop = Callable[[], asyncio.AbstractEventLoop]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+HOST = "127.0.0.1"
+TOKEN = "secret-0"
+CHUNK_BYTES, CHUNKS = 2**18, 100
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -50,99 +40,174 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture
-def server_tls(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """What a server shows whom the service trusts."""
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    monkeypatch.setattr(websocket, "tls_context", lambda: trusting)
-    return showing(authority.issue_cert("127.0.0.1"))
+@pytest.fixture(autouse=True)
+def trusted(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Have the process trust the authority, and no other, as operators can."""
+    path = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(path))
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    websocket.tls_context.cache_clear()
+    yield
+    websocket.tls_context.cache_clear()
 
 
-def showing(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
+def on(loop: Loop, scene: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await scene()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())
 
 
 @asynccontextmanager
-async def opened(
-    provider: RawProvider, tls: ssl.SSLContext
-) -> AsyncIterator[websocket.ProviderSocket]:
-    async with serving(provider, tls) as url:
-        socket = await websocket.open_socket(url)
-        try:
-            yield socket
-        finally:
+async def encrypted(serve: Serve, certificate: trustme.LeafCert) -> AsyncIterator[str]:
+    """Serve over TLS for the length of a block, which gets the url without its query."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    server = await asyncio.start_server(serve, HOST, 0, ssl=context)
+    try:
+        yield f"wss://{HOST}:{server.sockets[0].getsockname()[1]}/v2/live"
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+def in_front_of(gladia: FakeGladia) -> Serve:
+    """Return what passes decrypted bytes on to the fake, and its answers back."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = int(gladia.url.rsplit(":", 1)[1])
+        behind = await asyncio.open_connection(HOST, port)
+        await asyncio.gather(_pass_on(reader, behind[1]), _pass_on(behind[0], writer))
+
+    return serve
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(2**16):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def provider(certificate: trustme.LeafCert) -> AsyncIterator[FakeGladia]:
+    """Run the fake, whose sockets are behind TLS, for the length of a block."""
+    async with FakeGladia() as gladia, encrypted(in_front_of(gladia), certificate) as url:
+        gladia.socket_url = url
+        yield gladia
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_session_runs_over_tls(authority: trustme.CA, loop: Loop) -> None:
+    async def scene() -> None:
+        audio = speech(2.0)
+        certificate = authority.issue_cert(HOST)
+        async with provider(certificate) as gladia, bridged(gladia) as running:
+            for at in range(0, len(audio), 640):
+                running.bridge.send(audio[at : at + 640])
+            session = await gladia.session()
+            await session.heard(len(audio))
+            await session.say("hello", 0.5, 1.0, final=True)
+            await running.until(lambda: running.heard)
+            await running.finish()
+        assert bytes(session.audio) == audio
+        assert [(each.text, each.is_final) for each in running.heard] == [("hello", True)]
+        assert running.gaps == []
+
+    on(loop, scene)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_connection_that_is_cut_costs_no_audio(authority: trustme.CA, loop: Loop) -> None:
+    async def scene() -> None:
+        audio = speech(2.0)
+        certificate = authority.issue_cert(HOST)
+        async with provider(certificate) as gladia, bridged(gladia) as running:
+            running.bridge.send(audio[:32_000])
+            session = await gladia.session()
+            await session.heard(32_000)
+            session.cut()
+            running.bridge.send(audio[32_000:])
+            await session.connected(2)
+            await session.heard(len(audio))
+            await running.finish()
+        assert bytes(session.audio) == audio
+        assert running.gaps == []
+
+    on(loop, scene)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_what_a_stalled_peer_does_not_take_stays_with_the_user(
+    authority: trustme.CA, loop: Loop
+) -> None:
+    async def scene() -> None:
+        stalled = RawProvider()
+        async with encrypted(stalled.serve, authority.issue_cert(HOST)) as url:
+            socket = await websocket.open_socket(f"{url}?token={TOKEN}")
+            user = User(socket)
+            user.to_say = [bytes(CHUNK_BYTES)] * CHUNKS
+            socket.serve(user)
+            socket.speak_soon()
+            await eventually(lambda: user.turns and not socket.takes_audio)
+            left = len(user.to_say)
+            assert left > CHUNKS // 4  # the rest is in the kernels, but for one message
+            assert socket.transport.get_write_buffer_size() <= 2 * CHUNK_BYTES
+            stalled.may_read.set()
+            await eventually(lambda: len(stalled.heard) >= CHUNKS * CHUNK_BYTES)
+            assert user.to_say == []
+            stalled.may_leave.set()
             socket.transport.abort()
             await socket.wait_closed()
 
-
-def play(story: Awaitable[None], loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    async def within() -> None:
-        await story
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(within())
+    on(loop, scene)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_messages_come_and_audio_goes(
-    server_tls: ssl.SSLContext, loop: Callable[[], asyncio.AbstractEventLoop]
+@pytest.mark.parametrize("fault", ["unknown authority", "another host", "expired"])
+def test_a_wrong_certificate_is_refused_and_no_failure_tells_the_token(
+    authority: trustme.CA, fault: str, loop: Loop
 ) -> None:
-    said = [b"one", b"2" * 70_000, b"three"]
-    frames = b"".join(Frame(Opcode.TEXT, each).serialize(mask=False) for each in said)
+    certificates = {
+        "unknown authority": lambda: trustme.CA().issue_cert(HOST),
+        "another host": lambda: authority.issue_cert("elsewhere.example"),
+        "expired": lambda: authority.issue_cert(HOST, not_after=LONG_AGO),
+    }
 
-    async def story() -> None:
-        provider = RawProvider(frames, 5000)
-        provider.may_read.set()
-        async with opened(provider, server_tls) as socket:
-            user = User()
-            socket.serve(user)
-            for _ in range(50):
-                await eventually(lambda: socket.takes_audio)
-                socket.write(CHUNK)
-            await eventually(lambda: len(provider.heard) == 50 * FRAME_BYTES)
-            await eventually(lambda: user.heard == said)
+    async def scene() -> None:
+        peer = RawProvider()
+        async with encrypted(peer.serve, certificates[fault]()) as url:
+            with pytest.raises(SttUnavailable, match="SSLCertVerificationError") as caught:
+                await websocket.open_socket(f"{url}?token={TOKEN}")
+        told = "".join(traceback.format_exception(caught.value))
+        assert TOKEN not in told
+        assert "wss:" not in told
+        assert peer.heard == b""
 
-    play(story(), loop)
+    on(loop, scene)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_peer_that_does_not_read_lets_little_wait_and_may_go_on(
-    server_tls: ssl.SSLContext, loop: Callable[[], asyncio.AbstractEventLoop]
+def test_the_log_says_what_is_wrong_and_neither_key_nor_url(
+    authority: trustme.CA, loop: Loop
 ) -> None:
-    async def story() -> None:
-        provider = RawProvider()
-        async with opened(provider, server_tls) as socket:
-            user = User()
-            socket.serve(user)
-            sent = 0
-            for _ in range(MOST_ON_THE_WAY // FRAME_BYTES):
-                if not socket.takes_audio:
-                    break
-                socket.write(CHUNK)
-                sent += FRAME_BYTES
-                await asyncio.sleep(0)
-            assert not socket.takes_audio
-            assert socket.transport.get_write_buffer_size() <= MOST_HELD
-            turns = user.turns
-            provider.may_read.set()
-            await eventually(lambda: user.turns > turns and socket.takes_audio)
-            await eventually(lambda: len(provider.heard) == sent)
+    async def scene() -> None:
+        with capture_logs() as lines:
+            async with provider(trustme.CA().issue_cert(HOST)) as gladia:
+                async with bridged(gladia) as running:
+                    running.bridge.send(speech(0.1))
+                    await running.until(lambda: running.statuses)
+                assert running.statuses[0] is False
+                assert all(session.audio == b"" for session in gladia.sessions)
+        told = repr(lines)
+        assert "SSLCertVerificationError" in told
+        for secret in (API_KEY, "secret-", "wss:"):
+            assert secret not in told
 
-    play(story(), loop)
-
-
-@pytest.mark.parametrize("wrong", ["authority", "name"])
-async def test_a_certificate_that_proves_nothing_is_refused_without_telling_the_token(
-    server_tls: ssl.SSLContext, authority: trustme.CA, wrong: str
-) -> None:
-    if wrong == "name":
-        shown = showing(authority.issue_cert("elsewhere.example"))
-    else:
-        shown = showing(trustme.CA().issue_cert("127.0.0.1"))
-    async with serving(RawProvider(), shown) as url:
-        with pytest.raises(SttUnavailable, match="SSLCertVerificationError") as caught:
-            await websocket.open_socket(url)
-    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    on(loop, scene)

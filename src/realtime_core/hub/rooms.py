@@ -1,14 +1,17 @@
 """The hub: who listens to which session, and one pass over them per message.
 
-Nothing here waits; a pass over a large crowd goes on in later turns of the loop. A message is encoded once and framed once, and every listener gets the
-same bytes. A listener that does not take them loses drafts, then its connection; why so is
-in ``docs/decisions/0004-the-hub-hangs-up-on-slow-viewers.md``.
+Nothing here waits; a pass over a large crowd goes on in later turns of the loop. A message is
+encoded once and framed once, and every listener gets the same bytes. A listener that does not
+take them loses drafts, then its connection; why so is in
+``docs/decisions/0004-the-hub-hangs-up-on-slow-viewers.md``.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from functools import partial
+from itertools import islice
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -23,6 +26,9 @@ from realtime_core.metrics import Metrics
 from realtime_core.model import AudioGap, SessionState, Transcript
 
 __all__ = ["Hub", "Listener"]
+
+FAREWELLS = 25
+"""Viewers hung up on in one turn when a session ends: each wakes its task, for some 60 µs."""
 
 
 class Room:
@@ -74,6 +80,7 @@ class Hub:
         self._metrics, self._posts_are_ours = metrics, posts_are_ours
         self._limit, self._history_size = viewer_buffer_bytes, history_size
         self._rooms: dict[str, Room] = {}
+        self._ending: list[Room] = []  # closed, and not everybody has been hung up on
 
     def open(self, slug: str, epoch: str, state: SessionState, *, seq: int = 0) -> None:
         """Make a room for a session that starts; nothing changes if it has this epoch.
@@ -180,12 +187,14 @@ class Hub:
 
     def leave(self, slug: str, listener: Listener) -> None:
         """Count a listener out. May be called twice, and after it was hung up on."""
-        room = self._rooms.get(slug)
-        if room is not None and room.crowd.forget(listener):
-            self._metrics.viewers.dec()
+        for room in (self._rooms.get(slug), *self._ending):
+            if room is not None and room.slug == slug and room.crowd.forget(listener):
+                self._metrics.viewers.dec()
 
     def close(self, slug: str, code: CloseCode = CloseCode.NORMAL) -> None:
         """Forget a session that is over; its viewers are told ``ended`` and hung up on.
+
+        A large crowd is hung up on in later turns, unless the service shuts down.
 
         Args:
             code: What they are hung up with; it says whether to come back.
@@ -193,12 +202,15 @@ class Hub:
         room = self._rooms.get(slug)
         if room is None:
             return
-        # At a shutdown it is only suspended, and its viewers are to come back.
-        if room.state is not SessionState.ENDED and code is not CloseCode.SHUTTING_DOWN:
+        if code is CloseCode.SHUTTING_DOWN:
+            # It is only suspended. Its viewers are to come back, and nobody else is held up.
+            room.crowd.finish()
+            self._hang_up(room, list(room.crowd), code)
+        elif room.state is not SessionState.ENDED:
             self.status(slug, SessionState.ENDED, "session ended")
-        room.crowd.finish()
-        self._hang_up(room, list(room.crowd), code)
+        self._ending.append(room)
         del self._rooms[slug]
+        self._dismiss(room, code)
 
     def viewers(self, slug: str) -> int:
         """Return how many listen to a session."""
@@ -243,6 +255,15 @@ class Hub:
 
     def _drop(self, listeners: list[Listener]) -> None:
         self._metrics.viewer_dropped.inc(len(listeners))
+
+    def _dismiss(self, room: Room, code: CloseCode) -> None:
+        """Hang up on some, once all have what was published; go on in the next turn."""
+        if not room.crowd.is_under_way:
+            self._hang_up(room, list(islice(room.crowd, FAREWELLS)), code)
+        if len(room.crowd):
+            asyncio.get_running_loop().call_soon(self._dismiss, room, code)
+        else:
+            self._ending.remove(room)
 
     def _hang_up_on_slow(self, room: Room, listeners: list[Listener]) -> None:
         self._hang_up(room, listeners, CloseCode.TOO_SLOW)
