@@ -58,8 +58,9 @@ def make(ffmpeg: str, metrics: Metrics) -> Make:
 
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Iterator[None]:
+    before = psutil.Process().children(recursive=True)  # those of other tests in this process
     yield
-    assert psutil.Process().children(recursive=True) == []
+    assert [e for e in psutil.Process().children(recursive=True) if e not in before] == []
 
 
 async def child() -> psutil.Process:
