@@ -83,6 +83,20 @@ def test_a_new_name_of_somebody_renews_all_that_is_remembered() -> None:
     assert room.wait(30) == []
 
 
+def test_two_clients_that_disagree_about_a_name_do_not_send_everything_again_and_again() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    report(speakers, "alice", 94, 96, name="Guest")
+    room.hear(talk("we met on monday"))
+    sent = []
+    for second in range(20):
+        at_s = 99.5 + second
+        speakers.report(SpeakerSample("alice:1", "Guest", at_s, "client"))  # missed the change
+        speakers.report(SpeakerSample("alice:1", "Alice", at_s + 0.2, "another"))
+        sent += room.wait(1)
+    assert [each.speaker for each in sent] == ["Alice"]
+
+
 def test_a_final_is_cut_where_its_speaker_changes() -> None:
     speakers = punctual()
     room = Room(speakers)

@@ -9,6 +9,7 @@ from realtime_core.transcript.lag import LagEstimate
 from realtime_core.transcript.speakers import (
     LEAST_CONFIDENCE,
     MOST_IDENTITIES,
+    News,
     SpeakerSource,
     SpeakerTimeline,
 )
@@ -145,17 +146,19 @@ def test_the_newest_name_is_known_even_when_the_reports_are_forgotten() -> None:
     assert speakers.name_of("bob") is None
 
 
-def test_evidence_grows_only_with_what_may_change_finals() -> None:
+def test_news_are_only_what_may_change_finals() -> None:
     speakers = timeline(*reports("alice", 10, 10.5, 11))
     speakers.heard((), 10, 12)
-    before = speakers.evidence
+    speakers.told()
     for sample in [*reports("alice", 11.5, 10.5), *reports("bob", 20)]:
         speakers.report(sample)
-    assert speakers.evidence == before  # the next, a repeat, and later than all that was heard
+    assert speakers.told() == News()  # the next, a repeat, and later than all that was heard
     speakers.report(reports("bob", 10.7)[0])
-    assert speakers.evidence == before + 1
+    assert speakers.news.speech_from_s <= 10.5
+    assert speakers.told().speech_from_s >= 9.5  # nothing before is another's now
     speakers.report(reports("bob", 20.5, name="Robert")[0])
-    assert speakers.evidence == before + 2
+    assert speakers.told() == News(names=True)
+    assert speakers.told() == News()
 
 
 def test_a_fixed_lag_is_certain_and_stays() -> None:

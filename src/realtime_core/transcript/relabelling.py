@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from realtime_core.model import Transcript
 from realtime_core.transcript.scribe import Instant, Scribe
-from realtime_core.transcript.speakers import SpeakerTimeline
+from realtime_core.transcript.speakers import NO_NEWS, SpeakerTimeline
 from realtime_core.transcript.utterances import Utterances
 
 RELABEL_EVERY_S = 0.5
@@ -30,11 +30,11 @@ class Relabelling:
     ) -> None:
         self._scribe, self._utterances, self._speakers = scribe, utterances, speakers
         self._window_s = window_s
-        self._evidence, self._looked_at = speakers.evidence, -math.inf
+        self._looked_at = -math.inf
 
     def due_at(self) -> float | None:
         """When to :meth:`look` next, in loop time; None while nothing new is known."""
-        if self._speakers.evidence == self._evidence or not self._utterances.has_finals:
+        if self._speakers.news == NO_NEWS or not self._utterances.has_finals:
             return None
         return self._looked_at + RELABEL_EVERY_S
 
@@ -43,8 +43,12 @@ class Relabelling:
         due_at = self.due_at()
         if due_at is None or due_at > at.loop_s:
             return ()
-        self._evidence, self._looked_at = self._speakers.evidence, at.loop_s
-        recent = self._utterances.final_since(at.session_s - self._window_s)
-        remembered = self._utterances.final_since(-math.inf)
-        sent = [each for one in recent for each in self._scribe.relabel(one, at)]
-        return sent + [each for one in remembered for each in self._scribe.rename(one, at)]
+        news, self._looked_at = self._speakers.told(), at.loop_s
+        sent: list[Transcript] = []
+        for recent in self._utterances.final_since(at.session_s - self._window_s):
+            if recent.heard.end_s >= news.speech_from_s:
+                sent += self._scribe.relabel(recent, at)
+        if news.names:
+            for remembered in self._utterances.final_since(-math.inf):
+                sent += self._scribe.rename(remembered, at)
+        return sent

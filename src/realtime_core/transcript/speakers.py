@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from realtime_core.model import ROOM_SPEAKER, Attribution, SpeakerSample, SpeakerShare, Word
@@ -20,7 +21,7 @@ from realtime_core.transcript.onsets import Change, ChangeKind
 from realtime_core.transcript.turns import Reports
 from realtime_core.transcript.votes import Votes
 
-__all__ = ["MOST_IDENTITIES", "SpeakerSource", "SpeakerTimeline"]
+__all__ = ["MOST_IDENTITIES", "News", "SpeakerSource", "SpeakerTimeline"]
 
 LEAST_DURATION_S = 0.01
 """Words may last no time at all; they still lie in somebody's turn."""
@@ -50,6 +51,28 @@ EVIDENT_S = 0.05
 """A lag that moved by less changes no attribution."""
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """What is known otherwise by now.
+
+    Attributes:
+        speech_from_s: Finals that reach beyond this, on the session clock, may be somebody
+            else's.
+        names: Somebody is called otherwise.
+    """
+
+    speech_from_s: float = math.inf
+    names: bool = False
+
+    def and_also(self, other: News) -> News:
+        """Return both as one."""
+        first_s = min(self.speech_from_s, other.speech_from_s)
+        return News(first_s, self.names or other.names)
+
+
+NO_NEWS, ALL_SPEECH, NEW_NAMES = News(), News(speech_from_s=-math.inf), News(names=True)
+
+
 class SpeakerTimeline:
     """The reports of one session, and whose words they make the words.
 
@@ -64,8 +87,7 @@ class SpeakerTimeline:
         keep_s: How long turns are remembered.
 
     Attributes:
-        evidence: Grows whenever a final may now be attributed otherwise, or somebody has
-            another name.
+        news: What was not :meth:`told` yet of how finals are now attributed.
     """
 
     def __init__(
@@ -85,7 +107,7 @@ class SpeakerTimeline:
         self._settled_s = self._compared_s = -math.inf
         self._heard_to_s = -math.inf
         self._evident_lag_s = lag_s
-        self.evidence = 0
+        self.news = NO_NEWS
 
     @property
     def identities(self) -> int:
@@ -106,9 +128,12 @@ class SpeakerTimeline:
             return
         changed_from_s = self._reports.add(sample.client, sample.at_s, sample.identity)
         if changed_from_s is not None and changed_from_s - MARGIN_S <= self._reported_to_s():
-            self.evidence += 1
-        if sample.identity is not None:
-            self.evidence += self._names.learn(sample.identity, sample.name, sample.at_s)
+            # No lag is below 0: what it says may be of speech then, or later.
+            self._tell(News(speech_from_s=changed_from_s - MARGIN_S))
+        if sample.identity is not None and self._names.learn(
+            sample.identity, sample.name, sample.at_s, sample.client
+        ):
+            self._tell(NEW_NAMES)
 
     def heard(self, words: Sequence[Word], start_s: float, end_s: float) -> None:
         """Take speech that is final, to measure the lag with; the same audio counts once."""
@@ -121,11 +146,17 @@ class SpeakerTimeline:
             return
         if abs(heard_to_s - self._compared_s) >= COMPARE_EVERY_S:
             self._compared_s = heard_to_s
-            self.evidence += self._reports.weigh(heard_to_s)
+            if self._reports.weigh(heard_to_s):
+                self._tell(ALL_SPEECH)
         self._tracker.learn(self._changes(heard_to_s - SETTLED_S))
         if abs(self.lag.lag_s - self._evident_lag_s) >= EVIDENT_S:
             self._evident_lag_s = self.lag.lag_s
-            self.evidence += 1
+            self._tell(ALL_SPEECH)
+
+    def told(self) -> News:
+        """Return the news, which are none from then on."""
+        news, self.news = self.news, NO_NEWS
+        return news
 
     def republished(self, at_s: float) -> None:
         """A publisher came anew: from here on the lag may be another."""
@@ -252,6 +283,9 @@ class SpeakerTimeline:
         if stt_speaker:
             return Attribution(stt_speaker, stt_speaker, None), SpeakerSource.STT
         return Attribution(ROOM_SPEAKER, ROOM_SPEAKER, None), SpeakerSource.ROOM
+
+    def _tell(self, news: News) -> None:
+        self.news = self.news.and_also(news)
 
     def _reported_to_s(self) -> float:
         """Return up to when reports say something of audio that is final already."""
