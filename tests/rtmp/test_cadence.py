@@ -4,6 +4,7 @@ import pytest
 
 from realtime_core.rtmp.cadence import (
     BUSY_FROM,
+    BUSY_TIMES,
     BUSY_TO,
     MEASURED_FRAMES,
     MOST_BYTES,
@@ -50,5 +51,13 @@ def test_it_follows_a_publish_that_changes() -> None:
 
 def test_a_loop_is_busy_until_it_is_clearly_not() -> None:
     switch, between = BusySwitch(), (BUSY_FROM + BUSY_TO) / 2
-    shares = [between, 0.9, between, 0.1, between]
-    assert [switch.measured(share) for share in shares] == [False, True, True, False, False]
+    assert not any(switch.measured(share) for share in [between] * BUSY_TIMES)
+    assert [switch.measured(0.9) for _ in range(BUSY_TIMES)][-1]
+    assert [switch.measured(share) for share in [between, 0.1, between]] == [True, False, False]
+
+
+def test_a_burst_does_not_make_a_loop_busy() -> None:
+    switch = BusySwitch()
+    for _ in range(3):
+        assert not any(switch.measured(0.9) for _ in range(BUSY_TIMES - 1))
+        assert not switch.measured(0.1)

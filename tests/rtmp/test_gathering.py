@@ -10,7 +10,7 @@ import pytest
 
 from realtime_core.metrics import Metrics
 from realtime_core.rtmp import gathering
-from realtime_core.rtmp.cadence import MEASURED_FRAMES
+from realtime_core.rtmp.cadence import BUSY_TIMES, MEASURED_FRAMES
 from realtime_core.rtmp.gathering import LOOK_EVERY_S, MOST_HELD_S, Gatherer, PairedReads
 from tests.virtual_time import in_virtual_time
 
@@ -44,7 +44,7 @@ class Loop:
 
     async def turn(self, *, busy: float) -> None:
         self.busy = busy
-        await asyncio.sleep(2 * gathering.MEASURE_EVERY_S + 0.01)
+        await asyncio.sleep((BUSY_TIMES + 1) * gathering.MEASURE_EVERY_S + 0.01)
 
     def _work(self) -> float:
         now = asyncio.get_running_loop().time()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-BUSY_FROM, BUSY_TO = 0.4, 0.2
+BUSY_FROM, BUSY_TO = 0.4, 0.25
 """The share of its time that the event loop works. Reading in pairs takes a third of the work
 away, which must not look like the end of being busy."""
+BUSY_TIMES = 3
+"""Measurements in a row that make it busy. To start many sessions at once is over before that."""
 
 MEASURED_FRAMES = 32
 MOST_APART_S = 0.025
@@ -19,10 +21,13 @@ class BusySwitch:
 
     def __init__(self) -> None:
         self.is_on = False
+        self._times = 0
 
     def measured(self, busy_share: float) -> bool:
         """Take the share of its time that the loop worked of late; return whether it is busy."""
-        self.is_on = busy_share > (BUSY_TO if self.is_on else BUSY_FROM)
+        is_busy = busy_share > (BUSY_TO if self.is_on else BUSY_FROM)
+        self._times = self._times + 1 if is_busy else 0
+        self.is_on = is_busy and (self.is_on or self._times >= BUSY_TIMES)
         return self.is_on
 
 
