@@ -331,6 +331,7 @@ class Captioner:
             started_at=zero + transcript.start_s,
             ended_at=zero + transcript.end_s,
             received_at=self._wall() - max(_now() - transcript.received_at, 0.0),
+            speakers=transcript.speakers,
         )
 
 

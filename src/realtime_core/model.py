@@ -279,6 +279,7 @@ class FinalRow:
 
     Attributes:
         epoch: The run of the session; ``seq`` counts within it, and only there.
+        speakers: All who spoke, if that was more than one.
     """
 
     session_slug: str
@@ -297,3 +298,4 @@ class FinalRow:
     started_at: float
     ended_at: float
     received_at: float
+    speakers: tuple[SpeakerShare, ...] = ()

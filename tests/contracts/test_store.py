@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from realtime_core.errors import StoreRejected
-from realtime_core.model import FinalizedBy, FinalRow, Word
+from realtime_core.model import FinalizedBy, FinalRow, SpeakerShare, Word
 from realtime_core.store.memory import MemoryStore
 from realtime_core.store.postgres import PostgresStore
 from realtime_core.store.rows import StoredRun
@@ -17,6 +17,8 @@ from tests.store.finals import A_FINAL, STARTED_AT, final, utterances
 _stores: tuple[type[TranscriptStore], ...] = (MemoryStore, PostgresStore)  # mypy checks them
 
 Store = MemoryStore | PostgresStore
+
+BOTH = (SpeakerShare("alice:1", "Alice", 0.75), SpeakerShare("bob:1", "Bob", 0.5))
 
 
 @pytest.fixture(params=["memory", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -40,6 +42,28 @@ async def test_what_is_stored_comes_back_as_it_was(store: Store) -> None:
         A_FINAL,
         replace(bare, finalized_by=FinalizedBy.TIMEOUT),
     ]
+
+
+async def test_all_who_spoke_come_back(store: Store) -> None:
+    both = final(1, speakers=BOTH)
+    await store.insert([both])
+    assert list(await store.finals("weekly", limit=9)) == [both]
+
+
+async def test_what_somebody_was_called_last_in_a_run_holds_for_all_that_they_said(
+    store: Store,
+) -> None:
+    rows = [
+        final(1, speaker="Guest"),
+        final(2, speaker="Bob", speaker_id="bob:1", speakers=tuple(reversed(BOTH))),
+        final(3, speaker="Alice Smith"),
+        final(4, speaker="", text=""),  # taken back
+        final(5, epoch="e2", utterance_id="later", speaker="Alice of another run"),
+    ]
+    await store.insert(rows)
+    found = await store.finals("weekly", epoch="e1", limit=2)
+    assert [row.speaker for row in found] == ["Alice Smith", "Bob"]
+    assert [each.speaker for each in found[1].speakers] == ["Bob", "Alice Smith"]
 
 
 async def test_storing_again_changes_nothing(store: Store) -> None:
@@ -69,11 +93,15 @@ async def test_one_utterance_id_in_two_sessions_is_two_finals(store: Store) -> N
 
 async def test_what_no_text_can_hold_is_taken_out(store: Store) -> None:
     word = Word("a\x00b\ud800", 0.0, 1.0, speaker_id="x\x00")
-    dirty = final(1, text="a\x00b", speaker="\ud83d", language="e\x00n", words=(word,))
+    share = SpeakerShare("x\x00", "b\ud800", 1.0)
+    dirty = final(
+        1, text="a\x00b", speaker="\ud83d", language="e\x00n", words=(word,), speakers=(share,)
+    )
     await store.insert([dirty])
     (row,) = await store.finals("weekly", limit=9)
     assert (row.text, row.speaker, row.language) == ("ab", "?", "en")
     assert row.words == (Word("ab?", 0.0, 1.0, speaker_id="x"),)
+    assert row.speakers == (SpeakerShare("x", "b?", 1.0),)
 
 
 async def test_any_other_text_survives(store: Store) -> None:

@@ -75,6 +75,7 @@ def row_of(transcript: Transcript, epoch: str = "e", received_at: float = ZERO +
         started_at=ZERO + transcript.start_s,
         ended_at=ZERO + transcript.end_s,
         received_at=received_at,
+        speakers=transcript.speakers,
     )
 
 

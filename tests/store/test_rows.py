@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.model import FinalizedBy, FinalRow, Word
+from realtime_core.model import FinalizedBy, FinalRow, SpeakerShare, Word
 from realtime_core.store.rows import COLUMNS, columns, decode, encode, storable
 from tests.store.finals import A_FINAL, final
 
@@ -32,6 +32,7 @@ finals = st.builds(
     times,
     times,
     times,
+    st.lists(st.builds(SpeakerShare, any_text, any_text, st.floats(0, 1)), max_size=2).map(tuple),
 )
 
 
@@ -80,6 +81,20 @@ def test_columns_are_in_the_order_of_their_names() -> None:
     assert by_name["utterance_id"] == [A_FINAL.utterance_id, "u2"]
     assert by_name["finalized_by"] == ["stt", "stt"]
     assert by_name["started_at"][0].timestamp() == A_FINAL.started_at
+
+
+def test_speakers_are_stored_under_the_names_viewers_know() -> None:
+    row = final(1, speakers=(SpeakerShare("alice:1", "Alice", 0.75),))
+    assert json.loads(dict(zip(COLUMNS, columns([row]), strict=True))["speakers"][0]) == [
+        {"id": "alice:1", "name": "Alice", "share": 0.75}
+    ]
+    assert columns([A_FINAL])[-1] == [None]
+
+
+def test_a_row_that_an_older_version_wrote_is_read() -> None:
+    older = json.loads(encode(A_FINAL))
+    del older["speakers"]
+    assert decode(json.dumps(older).encode()) == A_FINAL
 
 
 def test_words_are_stored_under_the_names_viewers_know() -> None:

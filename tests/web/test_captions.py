@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.model import FinalizedBy, FinalRow, Word
+from realtime_core.model import FinalizedBy, FinalRow, SpeakerShare, Word
 from realtime_core.web.captions import CaptionFormat, render
 
 VTT, SRT, TXT, JSON = CaptionFormat.VTT, CaptionFormat.SRT, CaptionFormat.TXT, CaptionFormat.JSON
@@ -66,6 +66,16 @@ def test_json_speaks_the_protocol() -> None:
             {"word": "everyone", "start": 2.0, "end": 2.5, "confidence": None, "speakerId": None},
         ],
     }  # fmt: skip
+
+
+def test_json_lists_all_who_spoke_if_that_was_more_than_one() -> None:
+    both = (SpeakerShare("alice:1", "Alice", 0.75), SpeakerShare("bob:1", "Bob", 0.5))
+    one, two = json.loads(body([row(), row(at_s=3, speakers=both)], JSON))["transcripts"]
+    assert "speakers" not in one
+    assert two["speakers"] == [
+        {"id": "alice:1", "name": "Alice", "share": 0.75},
+        {"id": "bob:1", "name": "Bob", "share": 0.5},
+    ]
 
 
 @pytest.mark.parametrize(

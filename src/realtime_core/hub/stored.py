@@ -32,6 +32,7 @@ def entry_of(row: FinalRow, zero_at: float) -> Entry:
         confidence=row.confidence,
         finalized_by=row.finalized_by,
         words=row.words,
+        speakers=row.speakers,
     )
     message = transcript_message(transcript, sent_at_ms=round(row.received_at * 1000))
     return Entry(row.utterance_id, row.seq, row.rev, True, message.encode())

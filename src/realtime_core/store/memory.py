@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from realtime_core.model import FinalRow
-from realtime_core.store.rows import StoredRun, storable
+from realtime_core.store.rows import StoredRun, named, storable
 
 
 class MemoryStore:
@@ -38,9 +38,10 @@ class MemoryStore:
             after: Leaves out those up to this ``seq``.
             limit: Of more than so many, those with the lowest ``seq`` are returned.
         """
-        rows = [row for row in self._of(slug, epoch) if after is None or row.seq > after]
-        first = sorted(rows, key=lambda row: row.seq)[:limit]
-        return sorted(first, key=lambda row: (row.started_at, row.seq))
+        run = sorted(self._of(slug, epoch), key=lambda row: row.seq)
+        newest = {row.speaker_id: row.speaker for row in run if row.text}
+        first = [row for row in run if after is None or row.seq > after][:limit]
+        return sorted(named(first, newest), key=lambda row: (row.started_at, row.seq))
 
     def _of(self, slug: str, epoch: str | None) -> list[FinalRow]:
         rows = [row for row in self.rows.values() if row.session_slug == slug]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from realtime_core.model import FinalizedBy, FinalRow, Word
+from realtime_core.model import FinalizedBy, FinalRow, SpeakerShare, Word
 
 COLUMNS: Mapping[str, str] = {
     "session_slug": "text",
@@ -28,6 +28,7 @@ COLUMNS: Mapping[str, str] = {
     "started_at": "timestamptz",
     "ended_at": "timestamptz",
     "received_at": "timestamptz",
+    "speakers": "jsonb",
 }
 """The columns we write, in order, with their types; each is a field of ``FinalRow``."""
 
@@ -54,10 +55,19 @@ class _StoredWord(msgspec.Struct, omit_defaults=True):
     speaker_id: str | None = msgspec.field(default=None, name="speakerId")
 
 
+class _StoredSpeaker(msgspec.Struct):
+    """One of several speakers in the column ``speakers``: the same names as on the WebSocket."""
+
+    id: str
+    name: str
+    share: float
+
+
 # JSON, so that an operator can read a journal with the sqlite3 tool.
 _encoder = msgspec.json.Encoder()
 _row_decoder = msgspec.json.Decoder(FinalRow)
 _words_decoder = msgspec.json.Decoder(tuple[_StoredWord, ...])
+_speakers_decoder = msgspec.json.Decoder(tuple[_StoredSpeaker, ...])
 
 
 def encode(row: FinalRow) -> bytes:
@@ -107,19 +117,39 @@ def columns(rows: Sequence[FinalRow]) -> list[list[Any]]:
         raise ValueError(f"a time out of range: {exc}") from exc
 
 
-def row_of(record: Mapping[str, Any]) -> FinalRow:
+def _row_of(record: Mapping[str, Any]) -> FinalRow:
     """Return the final that a record of the table holds."""
     fields = {name: record[name] for name in COLUMNS}
     fields["finalized_by"] = FinalizedBy(record["finalized_by"])
     fields["words"] = _words_of(record["words"])
+    fields["speakers"] = _speakers_of(record["speakers"])
     for name in ("started_at", "ended_at", "received_at"):
         fields[name] = record[name].timestamp()
     return FinalRow(**fields)
 
 
 def rows_of(records: Iterable[Mapping[str, Any]]) -> list[FinalRow]:
-    """Return the finals that records of the table hold."""
-    return [row_of(record) for record in records]
+    """Return the finals that records of the table hold.
+
+    A record names its own speaker by the newest name; others who spoke get that of theirs.
+    """
+    rows = [_row_of(record) for record in records]
+    return named(rows, {row.speaker_id: row.speaker for row in rows})
+
+
+def named(rows: Iterable[FinalRow], names: Mapping[str, str]) -> list[FinalRow]:
+    """Return the rows with these names, by id, for all whom they name."""
+    return [
+        replace(
+            row,
+            speaker=names.get(row.speaker_id, row.speaker),
+            speakers=tuple(
+                replace(each, speaker=names.get(each.speaker_id, each.speaker))
+                for each in row.speakers
+            ),
+        )
+        for row in rows
+    ]
 
 
 def run_of(record: Mapping[str, Any]) -> StoredRun:
@@ -151,6 +181,10 @@ def _cleaned(row: FinalRow) -> FinalRow:
             replace(word, text=_clean(word.text), speaker_id=_clean_or_none(word.speaker_id))
             for word in row.words
         ),
+        speakers=tuple(
+            SpeakerShare(_clean(each.speaker_id), _clean(each.speaker), each.share)
+            for each in row.speakers
+        ),
     )
 
 
@@ -172,6 +206,7 @@ def _values(row: FinalRow) -> tuple[Any, ...]:
         datetime.fromtimestamp(row.started_at, UTC),
         datetime.fromtimestamp(row.ended_at, UTC),
         datetime.fromtimestamp(row.received_at, UTC),
+        _speakers_json(row.speakers),
     )
 
 
@@ -187,6 +222,20 @@ def _words_of(stored: str | None) -> tuple[Word, ...]:
         return ()
     words = _words_decoder.decode(stored)
     return tuple(Word(w.word, w.start, w.end, w.confidence, w.speaker_id) for w in words)
+
+
+def _speakers_json(speakers: tuple[SpeakerShare, ...]) -> str | None:
+    if not speakers:
+        return None
+    stored = [_StoredSpeaker(each.speaker_id, each.speaker, each.share) for each in speakers]
+    return _encoder.encode(stored).decode()
+
+
+def _speakers_of(stored: str | None) -> tuple[SpeakerShare, ...]:
+    if stored is None:
+        return ()
+    speakers = _speakers_decoder.decode(stored)
+    return tuple(SpeakerShare(each.id, each.name, each.share) for each in speakers)
 
 
 def _clean(text: str) -> str:

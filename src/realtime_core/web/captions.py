@@ -129,6 +129,18 @@ def _json_cue(cue: _Cue) -> dict[str, Any]:
         "speakerConfidence": row.speaker_confidence,
         "finalizedBy": row.finalized_by.value,
         "words": list(_json_words(cue)),
+        **_json_speakers(row),
+    }
+
+
+def _json_speakers(row: FinalRow) -> dict[str, Any]:
+    if not row.speakers:
+        return {}
+    return {
+        "speakers": [
+            {"id": each.speaker_id, "name": each.speaker, "share": each.share}
+            for each in row.speakers
+        ]
     }
 
 
