@@ -109,7 +109,7 @@ class Seats:
         self._polling = select.epoll()
         self._viewers: dict[int, Viewer] = {}
         self._frozen: list[int] = []
-        self._ready = 0
+        self._ready = self._reading = 0
         for number in range(viewers):
             self._seat(Viewer(port, slug))
             if number % 50 == 49:  # the listener's backlog is not what is measured
@@ -166,6 +166,8 @@ class Seats:
             self._freeze(int(number))
         elif name == "thaw":
             self._thaw()
+        if name != "report":  # whoever is lost later was to read, too
+            self._reading = len(self._viewers) - len(self._frozen)
         return self._report()
 
     def _freeze(self, viewers: int) -> None:
@@ -183,10 +185,9 @@ class Seats:
         every = [latency for latencies in self._seen.values() for latency in latencies]
         last = [max(latencies) for latencies in self._seen.values()]
         busy = (time.process_time() - self._cpu_s) / (time.monotonic() - self._began)
-        reading = len(self._viewers) - len(self._frozen)
         return {
             "messages": len(last),
-            "complete": sum(len(each) == reading for each in self._seen.values()),
+            "complete": sum(len(each) == self._reading for each in self._seen.values()),
             "everyViewerMs": _summary(every),
             "lastViewerMs": _summary(last),
             "readerCores": round(busy, 3),

@@ -97,6 +97,32 @@ async def test_nothing_overtakes_and_nobody_starves_however_fast_messages_follow
     assert audience.over == list(range(1, 21))
 
 
+async def test_messages_that_follow_each_other_fast_take_no_more_turns_than_one() -> None:
+    audience = Audience(3 * SLICE)
+    for number in range(1, 21):
+        audience.spread(number)
+    assert audience.have(1) == SLICE  # the first was written before there were others
+    await turns(2)
+    assert audience.over == [1]
+    await turns(3)
+    assert audience.have(*range(1, 21)) == 3 * SLICE
+    assert audience.over == list(range(1, 21))
+
+
+async def test_one_turn_writes_no_more_bytes_to_each_than_so_many_or_one_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crowds, "MOST_TOGETHER_BYTES", 2 * len(frame(1)))
+    audience = Audience(2 * SLICE)
+    for number in range(1, 6):
+        audience.spread(number)
+    reached = []
+    for _ in range(5):
+        await turns()
+        reached.append([len(seen(each)) - 1 for each in audience.listeners[::SLICE]])
+    assert reached == [[1, 2], [3, 2], [3, 4], [5, 4], [5, 5]]
+
+
 async def test_no_more_than_so_many_are_under_way() -> None:
     audience = Audience(2 * SLICE)
     for number in range(1, MOST_UNDER_WAY + 1):

@@ -220,6 +220,23 @@ async def test_at_a_shutdown_everybody_is_hung_up_on_at_once(hub: Hub) -> None:
     assert all(len(viewer.of_type("transcript")) == 1 for viewer in viewers)
 
 
+@pytest.mark.parametrize("is_late", [False, True], ids=["before", "in the middle"])
+async def test_a_shutdown_lets_everybody_hear_the_end_of_a_session(hub: Hub, is_late: bool) -> None:
+    viewers = [joined(hub) for _ in range(5 * SLICE)]
+    if not is_late:
+        hub.is_closing = True
+    hub.publish(final(1))
+    hub.close("weekly")
+    if is_late:
+        await asyncio.sleep(0)
+        hub.is_closing = True
+        hub.finish()
+    for viewer in viewers:
+        assert [m["type"] for m in viewer.messages] == ["ready", "transcript", "status"]
+    assert {viewer.closed_with for viewer in viewers} == {CloseCode.NORMAL}
+    await asyncio.sleep(0)  # what was to be done in later turns finds nothing to do
+
+
 async def test_a_pass_is_over_and_counted_when_the_last_viewer_was_written_to(
     hub: Hub, metrics: Metrics
 ) -> None:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
+from contextlib import AsyncExitStack
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,6 +12,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from realtime_core.access import Identity, Role
+from realtime_core.hub import crowd, rooms
 from realtime_core.hub.wire import CloseCode
 from realtime_core.web.live import Limits
 from tests.eventually import eventually
@@ -20,6 +24,7 @@ from tests.web.live_service import (
     hear,
     live_service,
     say,
+    upgrade_request,
 )
 
 TOKENS = {
@@ -289,6 +294,40 @@ async def test_at_shutdown_everyone_is_told_to_come_back() -> None:
                 raise AssertionError("admitted")
         assert caught.value.response.status_code == 503
         assert service.count("viewers_closed_total", code="4001") == 2
+
+
+async def test_at_shutdown_nobody_comes_back_to_a_session_that_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(crowd, "SLICE", 1)  # so that these are many
+    monkeypatch.setattr(rooms, "FAREWELLS", 1)
+    async with live_service() as service, AsyncExitStack() as connected:
+        clients = [await connected.enter_async_context(service.client(WEEKLY)) for _ in range(5)]
+        for client in clients:
+            await subscribed(client)
+        service.hub.close("weekly")
+        await service.live.close()
+        for client in clients:
+            assert (await hear(client))["state"] == "ended"
+            assert await close_code(client) == CloseCode.NORMAL
+
+
+@pytest.mark.parametrize("is_reset", [False, True], ids=["closed", "reset"])
+async def test_a_client_that_leaves_while_it_connects_is_no_error(is_reset: bool) -> None:
+    with capture_logs() as logs:
+        async with live_service() as service:
+            for _ in range(10):
+                client = socket.create_connection(("127.0.0.1", service.port))
+                if is_reset:
+                    at_once = struct.pack("ii", 1, 0)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+                client.sendall(upgrade_request(WEEKLY))
+                client.close()
+            async with service.client(WEEKLY) as later:  # is accepted after all those
+                await subscribed(later)
+                await eventually(lambda: service.sockets == 1)
+                assert service.hub.viewers("weekly") == 1
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == []
 
 
 async def speaking(service: LiveService, token: str, identity: str | None) -> object:

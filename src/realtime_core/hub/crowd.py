@@ -2,22 +2,26 @@
 
 To write to 3,000 sockets takes 15 to 20 ms, and all other rooms would wait for it. So a crowd
 is made of cohorts; each turn writes to as many as fit a slice, and what else there is to do
-comes in between. All members of a cohort are at the same message at any moment, but for those
-who are behind; so nothing overtakes, whoever comes or goes in between.
+comes in between. Messages that follow each other faster than that are written together. All
+members of a cohort are at the same message at any moment, but for those who are behind; so
+nothing overtakes, whoever comes or goes in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from realtime_core.hub.cohort import Cohort, Listener
 
 SLICE = 100
 """Listeners written to in one turn, in some 1.2 ms. A turn more costs some 15 µs, and what else
 there is to do in it; so fewer make the last of a crowd wait longer where there is much."""
-MOST_UNDER_WAY = 16
-"""Messages that may wait for a cohort's turn; what comes on top is written to all at once."""
+MOST_TOGETHER_BYTES = 32 * 1024
+"""Of messages that are written together. One message may be larger."""
+MOST_UNDER_WAY = 256
+"""Messages that may wait for a cohort's turn. With one more, every cohort has its turn at once:
+then whoever publishes a message waits for a pass over the crowd."""
 
 
 class Broadcast:
@@ -28,6 +32,7 @@ class Broadcast:
         over: Called once, when all who were there have been written to or left out.
 
     Attributes:
+        frame: The bytes.
         left_out: How many were left out so far.
     """
 
@@ -38,16 +43,15 @@ class Broadcast:
         over: Callable[[], None] | None = None,
     ) -> None:
         self.left_out = 0
-        self._frame, self._leave_out, self._over = frame, leave_out, over
+        self.frame, self._leave_out, self._over = frame, leave_out, over
         self._cohorts = 0
 
     def begin(self, cohorts: int) -> None:
-        """Say how many calls of :meth:`reach` there will be."""
+        """Say how many calls of :meth:`reached` there will be."""
         self._cohorts = cohorts
 
-    def reach(self, cohort: Cohort) -> None:
-        """Write to a cohort."""
-        crowded = cohort.spread(self._frame)
+    def reached(self, crowded: list[Listener]) -> None:
+        """Learn that a cohort has been written to, but for those who have too much waiting."""
         if crowded:
             self.left_out += len(crowded)
             self._leave_out(crowded)
@@ -106,7 +110,7 @@ class Crowd:
         audience, cohorts = len(self), self._cohorts
         broadcast.begin(len(cohorts))
         if len(cohorts) == 1 and not self._waiting:
-            broadcast.reach(cohorts[0])
+            _write(cohorts[0], [broadcast])
         else:
             for cohort in cohorts:
                 self._waiting.setdefault(cohort, []).append(broadcast)
@@ -134,8 +138,9 @@ class Crowd:
     def _go_on(self) -> None:
         if self._next_turn is None:
             self._take_turn()
-        elif len(next(iter(self._waiting.values()))) > MOST_UNDER_WAY:
-            self.finish()
+        elif max(map(len, self._waiting.values())) > MOST_UNDER_WAY:
+            for cohort in tuple(self._waiting):
+                self._reach_next(cohort)
 
     def _take_turn(self) -> None:
         left = SLICE
@@ -144,10 +149,38 @@ class Crowd:
             if len(cohort) > left:
                 break
             left -= len(cohort)
-            self._reach(cohort)
+            self._reach_next(cohort)
         loop = asyncio.get_running_loop()
         self._next_turn = loop.call_soon(self._take_turn) if self._waiting else None
 
+    def _reach_next(self, cohort: Cohort) -> None:
+        """Write what fits in one go; for the rest the cohort waits behind all others."""
+        waiting = self._waiting.pop(cohort)
+        count = _together(waiting)
+        if len(waiting) > count:
+            self._waiting[cohort] = waiting[count:]
+        _write(cohort, waiting[:count])
+
     def _reach(self, cohort: Cohort) -> None:
-        for broadcast in self._waiting.pop(cohort, ()):
-            broadcast.reach(cohort)
+        """Write all that waits for a cohort's turn."""
+        while cohort in self._waiting:
+            self._reach_next(cohort)
+
+
+def _together(broadcasts: Sequence[Broadcast]) -> int:
+    """Return how many are to be written together: one at least."""
+    size = count = 0
+    for broadcast in broadcasts:
+        size += len(broadcast.frame)
+        if count and size > MOST_TOGETHER_BYTES:
+            break
+        count += 1
+    return count
+
+
+def _write(cohort: Cohort, broadcasts: Sequence[Broadcast]) -> None:
+    crowded = cohort.spread(b"".join([each.frame for each in broadcasts]))
+    for broadcast in broadcasts:
+        broadcast.reached(crowded)
+        # Some messages are worth hanging up on who does not take them.
+        crowded = [each for each in crowded if each in cohort]

@@ -60,7 +60,8 @@ class Hub:
 
     Args:
         viewer_buffer_bytes: What may wait for one viewer, beside its ``ready``, before it
-            gets nothing more. So a viewer that does not read costs this and one message.
+            gets nothing more. So a viewer that does not read costs this and one message, or
+            some that were written together.
         history_size: Finals kept per session for late comers.
         posts_are_ours: Whether what is posted to us comes from ourselves, and so is in our table.
 
@@ -80,7 +81,8 @@ class Hub:
         self._metrics, self._posts_are_ours = metrics, posts_are_ours
         self._limit, self._history_size = viewer_buffer_bytes, history_size
         self._rooms: dict[str, Room] = {}
-        self._ending: list[Room] = []  # closed, and not everybody has been hung up on
+        # Closed, and not everybody has been hung up on; with what those are to be.
+        self._ending: dict[Room, CloseCode] = {}
 
     def open(self, slug: str, epoch: str, state: SessionState, *, seq: int = 0) -> None:
         """Make a room for a session that starts; nothing changes if it has this epoch.
@@ -194,7 +196,7 @@ class Hub:
     def close(self, slug: str, code: CloseCode = CloseCode.NORMAL) -> None:
         """Forget a session that is over; its viewers are told ``ended`` and hung up on.
 
-        A large crowd is hung up on in later turns, unless the service shuts down.
+        A large crowd is told and hung up on in later turns, or by :meth:`finish`.
 
         Args:
             code: What they are hung up with; it says whether to come back.
@@ -202,15 +204,24 @@ class Hub:
         room = self._rooms.get(slug)
         if room is None:
             return
-        if code is CloseCode.SHUTTING_DOWN:
-            # It is only suspended. Its viewers are to come back, and nobody else is held up.
+        # Where it is only suspended, its viewers are to come back.
+        if code is not CloseCode.SHUTTING_DOWN and room.state is not SessionState.ENDED:
+            self.status(slug, SessionState.ENDED, "session ended")
+        self._ending[room] = code
+        del self._rooms[slug]
+        if self.is_closing or code is CloseCode.SHUTTING_DOWN:  # and nobody is held up
+            self.finish()
+        else:
+            self._dismiss(room)
+
+    def finish(self) -> None:
+        """Send all that is under way, and hang up on all whose session is over, in this turn."""
+        for room in self._rooms.values():
+            room.crowd.finish()
+        for room, code in tuple(self._ending.items()):
             room.crowd.finish()
             self._hang_up(room, list(room.crowd), code)
-        elif room.state is not SessionState.ENDED:
-            self.status(slug, SessionState.ENDED, "session ended")
-        self._ending.append(room)
-        del self._rooms[slug]
-        self._dismiss(room, code)
+            del self._ending[room]
 
     def viewers(self, slug: str) -> int:
         """Return how many listen to a session."""
@@ -256,14 +267,16 @@ class Hub:
     def _drop(self, listeners: list[Listener]) -> None:
         self._metrics.viewer_dropped.inc(len(listeners))
 
-    def _dismiss(self, room: Room, code: CloseCode) -> None:
+    def _dismiss(self, room: Room) -> None:
         """Hang up on some, once all have what was published; go on in the next turn."""
+        if room not in self._ending:
+            return  # everybody has been hung up on since
         if not room.crowd.is_under_way:
-            self._hang_up(room, list(islice(room.crowd, FAREWELLS)), code)
+            self._hang_up(room, list(islice(room.crowd, FAREWELLS)), self._ending[room])
         if len(room.crowd):
-            asyncio.get_running_loop().call_soon(self._dismiss, room, code)
+            asyncio.get_running_loop().call_soon(self._dismiss, room)
         else:
-            self._ending.remove(room)
+            del self._ending[room]
 
     def _hang_up_on_slow(self, room: Room, listeners: list[Listener]) -> None:
         self._hang_up(room, listeners, CloseCode.TOO_SLOW)

@@ -21,7 +21,7 @@ from realtime_core.rtmp.cadence import BusySwitch, Cadence
 
 MEASURE_EVERY_S = 1.0
 MOST_HELD_S = 0.025
-"""A frame that came when it was due waits no longer for the next."""
+"""So long after a frame is due it is waited for, and :data:`LOOK_EVERY_S` more at most."""
 LOOK_EVERY_S = 0.005
 
 # Where less is asked for, Linux looks whether that is there already; others may not.

@@ -61,7 +61,7 @@ class LiveRoutes:
         limits: Limits = STANDARD,
         missed: ReadMissed | None = None,
     ) -> None:
-        self._missed = missed
+        self._hub, self._missed = hub, missed
         reading = None if missed is None else self._read_missed
         undertakings, catching_up = TaskSet("live"), TaskSet("catch up")
         self._house = House(hub, control, gate, limits, undertakings, reading, catching_up)
@@ -102,8 +102,11 @@ class LiveRoutes:
             max_msg_size=MESSAGE_BYTES,
         )
         self._check(request, ws)
-        await ws.prepare(request)
-        if request.transport is not None:  # the client may have left by now
+        try:
+            await ws.prepare(request)
+        except ConnectionError:  # the client has left
+            return web.Response()  # which nobody reads
+        if request.transport is not None:  # it may have left by now
             viewer = Viewer(ws, request.transport, limit_bytes=limits.buffer_bytes)
             await self._converse(Conversation(self._house, viewer), request.query)
         return ws
@@ -114,6 +117,7 @@ class LiveRoutes:
         Starts and stops under way are cancelled. May be called twice.
         """
         self._closing = True
+        self._hub.finish()  # whoever is owed the end of a session is not to come back
         for conversation in self._conversations:
             conversation.viewer.hang_up(CloseCode.SHUTTING_DOWN)
         while self._conversations:
