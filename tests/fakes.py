@@ -145,14 +145,14 @@ def wall() -> float:
 
 
 class NotingCaptioner(Captioner):
-    """A captioner that notes who was reported."""
+    """A captioner that notes what was reported."""
 
-    def __init__(self, record: SessionRecord, names: list[str], **others: Any) -> None:
+    def __init__(self, record: SessionRecord, reports: list[SpeakerReport], **others: Any) -> None:
         super().__init__(record, **others)
-        self._names = names
+        self._noted = reports
 
     def report_speaker(self, report: SpeakerReport) -> None:
-        self._names.append(report.name)
+        self._noted.append(report)
         super().report_speaker(report)
 
 
@@ -166,7 +166,7 @@ class World:
         self.said: list[tuple[SessionState, str]] = []
         self.gaps: list[AudioGap] = []
         self.order: list[str] = []
-        self.reported_names: list[str] = []
+        self.reports: list[SpeakerReport] = []
         stages = Stages(
             decoder=lambda slug: self.decoder,
             stt=lambda slug, options: self.stt,
@@ -188,7 +188,7 @@ class World:
     def _captioner(self, record: SessionRecord) -> Captioner:
         return NotingCaptioner(
             record,
-            self.reported_names,
+            self.reports,
             publish=self._show,
             store=self._store,
             save=self._save,

@@ -34,7 +34,9 @@ class Ours:
         began_s = time.thread_time()
         client, now, identity = f"client{report.client}", report.arrived_at, name_of(report.who)
         said_at = now - self._reports.age_s(client, now, report.said_at)
-        self._speakers.report(SpeakerSample(identity, identity or "", said_at, client))
+        self._speakers.report(
+            SpeakerSample(identity, identity or "", said_at, client, report.is_own)
+        )
         self._seen.cost.reports_s += time.thread_time() - began_s
         self._seen.cost.reports += 1
 

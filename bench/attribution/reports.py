@@ -22,6 +22,7 @@ class Report:
         said_at: On the client's clock, which may be wrong.
         made_at: When it was really said; no system but an oracle may look.
         is_stuck: The client says it whatever it sees; only who knows the truth may look.
+        is_own: The client may report only its own speaker.
     """
 
     who: int | None
@@ -30,6 +31,7 @@ class Report:
     said_at: float
     made_at: float
     is_stuck: bool = False
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Network:
         clock_s: Clocks are wrong by up to so much, either way.
         drift: Seconds per second by which they drift, at most.
         stuck: Whether one client reports the same speaker from some time on, for ever.
+        own: Whether each client reports only its own speaker, or that this one does not speak.
     """
 
     clients: int
@@ -52,6 +55,7 @@ class Network:
     clock_s: float = 0.5
     drift: float = 0.0
     stuck: bool = False
+    own: bool = False
 
 
 def report_all(
@@ -79,6 +83,8 @@ def _client(
     while made_at < length_s + 20:
         shown = indicator.at(made_at - delay_s)
         who = shown[0] if shown else None
+        if network.own:
+            who = number if number in shown else None
         is_stuck = stuck_at is not None and made_at >= stuck_at
         if is_stuck:
             stuck_on = who if stuck_on is None else stuck_on
@@ -87,7 +93,7 @@ def _client(
             said_at = made_at * (1 + drift) + offset_s
             for _ in range(2 if rng.random() < network.repeated else 1):
                 arrived_at = made_at + _transit_s(network, rng)
-                yield Report(who, number, arrived_at, said_at, made_at, is_stuck)
+                yield Report(who, number, arrived_at, said_at, made_at, is_stuck, network.own)
         made_at += INTERVAL_S + rng.uniform(-0.02, 0.03)
 
 

@@ -68,6 +68,8 @@ BUSY = Network(clients=8, lost=0.05, clock_s=60.0)
 DIRTY = Network(
     clients=4, lost=0.2, late=0.15, repeated=0.05, clock_s=120.0, drift=1e-4, stuck=True
 )
+OWN = Network(clients=3, own=True)
+OWN_DIRTY = replace(DIRTY, own=True)
 WORST = replace(DIRTY, lost=0.3, late=0.5, repeated=0.1)
 TWO_PUBLISHES = Pipe(republishes=1)
 
@@ -81,6 +83,8 @@ SCENARIOS = {
         Scenario("one client", (3, 4), 6, LIVELY, SOUND, clients=1),
         Scenario("silences", (2, 3), 4, replace(FRIENDLY, silences=25.0), SOUND),
         Scenario("monologue", (2, 3), 4, replace(FRIENDLY, monologues=50.0), SOUND),
+        Scenario("own reports", (3, 5, 8), 6, LIVELY, OWN),
+        Scenario("own, dirty", (3, 5, 8), 6, LIVELY, OWN_DIRTY),
         Scenario("worst network", (5,), 6, LIVELY, WORST),
     )
 }

@@ -37,7 +37,7 @@ log = get_logger("captioner")
 LOUD = 600
 """Amplitude (of 32 767) above which audio counts as speech; only for the quiet warning."""
 LOUD_STRIDE = 32
-EARLY_SAMPLES = 64
+EARLY_SAMPLES = 1024
 """Speaker reports kept from before the first audio, which egress delivers seconds late."""
 TRAILING_S = 1.0
 """Sound this long after an utterance belongs to it, or is none."""
@@ -199,7 +199,7 @@ class Captioner:
         """A client says who is speaking now."""
         self._metrics.speaker_samples.inc()
         said_at = _now() - self._reports.age_s(report.client, _now(), report.said_at)
-        sample = SpeakerSample(report.identity, report.name, said_at, report.client)
+        sample = SpeakerSample(report.identity, report.name, said_at, report.client, report.is_own)
         if not self._time.has_begun:
             self._early.append(sample)
         else:

@@ -157,12 +157,14 @@ class SpeakerReport:
         identity: ``userId:sessionId`` of the reporting client's platform; None when nobody is.
         client: Who reports it, opaque; one clock.
         said_at: When, by that clock, in seconds since whenever; None if it does not say.
+        is_own: Whether the client may report only itself.
     """
 
     identity: str | None
     name: str
     client: str
     said_at: float | None = None
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +176,14 @@ class SpeakerSample:
             is speaking, as that client sees it.
         at_s: When it was said, on the session clock, before the lag is applied.
         client: Who reported it, opaque.
+        is_own: Whether the client may report only itself.
     """
 
     identity: str | None
     name: str
     at_s: float
     client: str = ""
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)

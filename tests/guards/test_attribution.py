@@ -15,7 +15,9 @@ from bench.attribution.systems import play
 
 MEETINGS = 4
 LEAST = {"clean": 0.98, "dirty": 0.93, "crowded": 0.925, "republish": 0.955, "one client": 0.955}
-"""Seen: 0.988, 0.955, 0.947, 0.973, 0.972. The goals of the first three: 0.97, 0.93, 0.88."""
+LEAST |= {"own reports": 0.955, "own, dirty": 0.8}
+"""Seen: 0.988, 0.955, 0.947, 0.973, 0.972, 0.97, 0.87. The goals of the first three: 0.97, 0.93,
+0.88."""
 LEAST_LEAD = 0.10
 """Points of accuracy above a fixed lag, as shares."""
 MOST_LAG_ERROR_MS = 120

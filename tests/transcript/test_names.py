@@ -2,7 +2,7 @@
 
 import pytest
 
-from realtime_core.transcript.names import MOST_CLAIMS, Names
+from realtime_core.transcript.names import LEFT_S, MOST_CLAIMS, Names
 
 ALICE = "alice:1"
 
@@ -41,9 +41,17 @@ def test_a_report_that_comes_late_does_not_bring_an_old_name_back(names: Names) 
     assert names.name_of(ALICE) == "Alice"
 
 
-def test_what_is_kept_of_each_is_bounded(names: Names) -> None:
-    for number in range(2 * MOST_CLAIMS):
-        names.learn(ALICE, "Guest", 10, f"client {number}")
-    names.learn(ALICE, "Alice", 11, "client 0")
-    late = [names.learn(ALICE, "Guest", 12, f"client {number}") for number in range(MOST_CLAIMS)]
-    assert any(late)  # who was forgotten says something new
+def test_a_page_that_came_back_with_the_old_name_does_not_bring_it_back(names: Names) -> None:
+    names.learn(ALICE, "Guest", 10, "viewer 1")
+    names.learn(ALICE, "Alice", 11, "viewer 2")
+    assert not names.learn(ALICE, "Guest", 12, "viewer 3")  # which was viewer 1
+    assert names.learn(ALICE, "Alice Smith", 13, "viewer 4")
+
+
+def test_of_too_many_clients_those_who_report_are_kept(names: Names) -> None:
+    for second in range(5):
+        for number in range(MOST_CLAIMS + 5):
+            names.learn(ALICE, "Alice" if number % 2 else "Guest", 10 + second, f"client {number}")
+    assert names.name_of(ALICE) == "Alice"
+    assert not names.learn(ALICE, "Al", 14, "another")
+    assert names.learn(ALICE, "Al", 14 + LEFT_S, "another")  # they have left

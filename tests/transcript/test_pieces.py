@@ -41,10 +41,16 @@ def test_without_words_there_is_one_piece() -> None:
 
 
 def test_a_text_that_does_not_hold_the_words_goes_to_who_said_most_of_it() -> None:
-    heard = spoken("1 2 3 go", words=["one", "two", "three", "go"])
+    heard = spoken("12 3 go", words=["one", "two", "three", "go"])
     (piece,) = cut(heard, [segment(0, 1, "alice"), segment(1, 4, "bob")])
-    assert (piece.text, piece.attribution.speaker) == ("1 2 3 go", "bob")
+    assert (piece.text, piece.attribution.speaker) == ("12 3 go", "bob")
     assert [word.speaker_id for word in piece.words] == ["alice", "bob", "bob", "bob"]
+
+
+def test_words_that_the_text_spells_otherwise_are_counted() -> None:
+    heard = spoken("We are 20 now", words=["we", "are", "twenty", "now"])
+    pieces = cut(heard, [segment(0, 2, "alice"), segment(2, 4, "bob")])
+    assert [piece.text for piece in pieces] == ["We are", "20 now"]
 
 
 def test_what_opens_a_word_goes_with_it_and_what_closes_it_stays() -> None:

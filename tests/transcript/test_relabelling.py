@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_core.model import SpeakerSample, SpeechHeard, Transcript, Word
+from realtime_core.transcript.relabelling import RENAME_EVERY_S
 from realtime_core.transcript.speakers import SpeakerTimeline
 from tests.transcript.hearing import Room, said
 
@@ -97,6 +98,100 @@ def test_two_clients_that_disagree_about_a_name_do_not_send_everything_again_and
     assert [each.speaker for each in sent] == ["Alice"]
 
 
+def test_somebody_whose_name_changes_all_the_time_is_renamed_now_and_then() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    report(speakers, "alice", 94, 96)
+    room.hear(talk("we met on monday"))
+    sent = []
+    for step in range(40):
+        name = "AB"[step % 2]
+        speakers.report(SpeakerSample("alice:1", name, room.now + step / 2, "client"))
+        sent += room.wait(0.5)
+    assert len(sent) == 20 / RENAME_EVERY_S
+
+
+def test_who_spoke_along_is_renamed_too() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    for client, who in [("one", "bob"), ("two", "alice")]:
+        for step in range(20):
+            at_s = 90 + step / 2
+            speakers.report(SpeakerSample(f"{who}:1", "Guest", at_s, client, is_own=True))
+    (shown,) = room.hear(talk("we met on monday"))
+    assert [share.speaker for share in shown.speakers] == ["Guest", "Guest"]
+    speakers.report(SpeakerSample("alice:1", "Alice", 100.2, "two"))
+    (again,) = room.wait(1)
+    assert sorted(share.speaker for share in again.speakers) == ["Alice", "Guest"]
+
+
+def test_a_draft_takes_the_newest_name_too() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    report(speakers, "alice", 94, 95, name="Guest")
+    room.hear(said("we", 94, 95))
+    speakers.report(SpeakerSample("alice:1", "Alice", 80, "another"))
+    room.hear(said("we met on a monday in the rain", 94, 99.5))
+    assert room.sent[-1].speaker == "Alice"
+
+
+def test_words_of_nobody_do_not_get_the_name_of_those_beside_them() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    report(speakers, "alice", 92, 96)
+    for step in range(10):
+        speakers.report(SpeakerSample(None, "", 96 + step / 2, "client"))
+    sent = room.hear(talk("shall we begin now a loud voice from the door"))
+    assert [t.speaker for t in sent] == ["Alice", "room"]
+    report(speakers, "alice", 92, 96, name="Alice Smith")
+    for step in range(18):
+        speakers.report(SpeakerSample(None, "", 92 + step / 2, "another"))
+    room.wait(2)
+    whose = {word.text: word.speaker_id for t in room.shown.values() for word in t.words}
+    assert (whose["begin"], whose["door"]) == ("alice:1", "room")
+
+
+def test_words_of_nobody_are_not_given_to_who_speaks_much_later() -> None:
+    speakers = SpeakerTimeline(lag_s=2.0)
+    room = Room(speakers)
+    (phone,) = room.hear(talk("welcome from the phone in the meeting room"))
+    assert phone.speaker == "room"
+    for turn in range(4):  # Alice alone; the lag is 3 s, and moves
+        start_s = 106 + 4.5 * turn
+        for step in range(9):
+            who = "alice" if step < 6 else None
+            at_s = start_s + step / 2
+            speakers.report(SpeakerSample(who and "alice:1", who or "", at_s, "client"))
+            room.wait(0.5)
+        room.hear(talk("one two three four five", start_s + 3, key=f"k{turn + 2}"))
+    assert room.shown[phone.utterance_id].speaker == "room"
+
+
+def test_evidence_from_just_before_the_end_counts() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    room.hear(talk("something before", 91))
+    room.hear(talk("we met on monday", 94, key="k2"))
+    report(speakers, "bob", 91, 92)
+    room.wait(0.1)  # a look; the next would be half a second later
+    report(speakers, "alice", 94, 96)
+    room.wait(0.1)
+    room.finish()
+    assert [t.speaker for t in room.shown.values()] == ["Bob", "Alice"]
+
+
+def test_only_what_was_sent_counts_as_relabelled() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    room.hear(said("we met", 94, 95))
+    room.hear(said("", 94, 95, final=True))  # takes the draft back
+    before = len(room.sent)
+    for step in range(10):
+        speakers.report(SpeakerSample("ab"[step % 2], "X", 93 + step / 10, f"client {step}"))
+        room.wait(0.5)
+    assert (room.assembler.statistics().relabelled, len(room.sent) - before) == (0, 0)
+
+
 def test_a_final_is_cut_where_its_speaker_changes() -> None:
     speakers = punctual()
     room = Room(speakers)
@@ -134,6 +229,20 @@ def test_a_corrected_text_is_cut_anew() -> None:
     room.hear(talk("shall we begin now yes of course let us"))
     sent = room.hear(talk("shall we begin now yes of course let me"))
     assert names(sent) == [("2", 2, "yes of course let me", "Bob")]
+
+
+def test_a_final_that_comes_again_after_it_was_forgotten_is_not_there_twice() -> None:
+    speakers = punctual()
+    room = Room(speakers)
+    report(speakers, "alice", 92, 96)
+    report(speakers, "bob", 96, 99)
+    heard = talk("shall we begin now yes of course let us")
+    room.hear(heard)
+    room.wait(125)
+    room.hear(talk("something else", start_s=room.now - 2, key="k2"))  # forgets the first
+    room.hear(heard)
+    read = " ".join(shown.text for shown in room.shown.values())
+    assert read.count("yes of course") == 1
 
 
 def test_a_straggler_of_a_forgotten_utterance_goes_on_with_the_numbers_of_its_parts() -> None:

@@ -168,6 +168,44 @@ def test_a_fixed_lag_is_certain_and_stays() -> None:
     assert speakers.lag == LagEstimate(2.5, 1.0)
 
 
+@pytest.mark.parametrize("estimates_lag", [False, True])
+def test_clients_are_compared_whether_or_not_the_lag_is_known(estimates_lag: bool) -> None:
+    speakers = SpeakerTimeline(lag_s=0, estimates_lag=estimates_lag)
+    for turn in range(30):
+        who, from_s = "ab"[turn % 2], 3.7 * turn
+        for step in range(7):
+            at_s = from_s + step / 2
+            speakers.report(SpeakerSample(who, who, at_s, "honest"))
+            speakers.report(SpeakerSample("zoe", "Zoe", at_s + 0.1, "stuck"))
+        words = [Word("so", from_s + at / 2, from_s + at / 2 + 0.4) for at in range(7)]
+        speakers.heard(words, from_s, from_s + 3.5)
+    found, _ = speakers.attribute(90, 91, now_s=111)
+    assert found.speaker_id in ("a", "b")
+    assert found.confidence == pytest.approx(1.0, abs=0.05)
+
+
+def test_who_is_not_believed_does_not_speak_now() -> None:
+    speakers = SpeakerTimeline(lag_s=0, estimates_lag=False)
+    for turn in range(30):
+        for step in range(7):
+            at_s = 3.7 * turn + step / 2
+            for client in ("one", "two", "three"):
+                speakers.report(SpeakerSample("ab"[turn % 2], "", at_s, client))
+            speakers.report(SpeakerSample("zoe", "Zoe", at_s + 0.1, "stuck"))
+    speakers.heard((), 0, 111)
+    for step in range(60):  # the others are cut off
+        speakers.report(SpeakerSample("zoe", "Zoe", 111 + step / 2, "stuck"))
+    assert speakers.current(140) is None
+    assert speakers.attribute(138, 140, now_s=141)[1] is SpeakerSource.ROOM
+
+
+def test_words_without_times_are_not_looked_at_one_by_one() -> None:
+    speakers = timeline(*reports("alice", 0, 0.5, 1), *reports("bob", *range(90, 100)))
+    words = [Word(text, 0, 0) for text in "abc"]
+    (segment,) = speakers.attribute_words(words, 94, 98, now_s=100)
+    assert segment.attribution.speaker_id == "bob"
+
+
 def test_until_the_lag_is_known_only_what_any_lag_allows_is_certain() -> None:
     speakers = SpeakerTimeline(lag_s=2)
     for sample in reports("alice", *(at / 2 for at in range(80))):

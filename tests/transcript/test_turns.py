@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_core.transcript.turns import MOST_CLIENTS, MOST_SAMPLES, Reports, Turn
+from realtime_core.transcript.turns import LEFT_S, MOST_CLIENTS, MOST_SAMPLES, Reports, Turn
 
 
 def reports(*samples: tuple[str, float, str | None], hold_s: float = 1.5) -> Reports:
@@ -25,7 +25,7 @@ def saw(
 
 
 def spoken(found: Reports, from_s: float, to_s: float) -> dict[str, float]:
-    said = found.votes(from_s, to_s).spoken_s(from_s, to_s)
+    said = found.votes(from_s, to_s).spoken_s([(from_s, to_s)])
     return {who: seconds for who, seconds in said.items() if seconds > 1e-9}
 
 
@@ -85,7 +85,7 @@ def test_of_two_that_contradict_each_other_the_one_that_never_changes_is_stuck()
         found.add("x", step / 2, "alice" if step % 20 < 10 else "bob")
         found.add("stuck", step / 2, "alice")
     found.weigh(115)
-    bobs = [turn for turn in found.turns(80, 110) if turn.identity == "bob" and turn.from_s > 80]
+    bobs = [turn for turn in found.turns(80, 112) if turn.identity == "bob" and turn.from_s > 80]
     assert [turn.to_s - turn.from_s for turn in bobs] == pytest.approx([5.0] * 3, abs=0.01)
 
 
@@ -114,11 +114,67 @@ def test_memory_is_bounded() -> None:
     for step in range(MOST_SAMPLES * 2):
         found.add("x", step / 2, "alice")
     assert len(found) == MOST_SAMPLES
+    found.forget(1000)
     for number in range(MOST_CLIENTS * 2):
-        found.add(f"client {number}", 10, "alice")
+        found.add(f"client {number}", 1000, "alice")
     assert len(found) == MOST_CLIENTS
-    found.forget(11)
+    found.forget(1001)
     assert len(found) == 0
+
+
+def test_of_too_many_clients_those_who_report_are_kept() -> None:
+    found = Reports(hold_s=1.5)
+    for step in range(20):
+        for number in range(MOST_CLIENTS + 10):
+            found.add(f"client {number}", 10 + step / 2, "alice" if step < 14 else "bob")
+    assert [turn.identity for turn in found.turns(0, 60)] == ["alice", "bob"]
+    assert len(found) == 20 * MOST_CLIENTS
+    assert found.add("another", 19.5, "carol") is None
+    assert found.add("another", 19.5 + LEFT_S, "carol") == 19.5 + LEFT_S  # they have left
+
+
+def own(*samples: tuple[str, float, str | None]) -> Reports:
+    """Return the reports of clients that may report only themselves."""
+    found = Reports(hold_s=1.5)
+    for client, at_s, identity in sorted(samples, key=lambda each: each[1]):
+        found.add(client, at_s, identity, is_own=True)
+    return found
+
+
+def test_who_reports_only_itself_says_nothing_against_others() -> None:
+    others = [sample for name in "bcdefg" for sample in saw(name, None, 10, 20)]
+    found = own(*saw("a", "alice", 10, 12), *saw("a", None, 12, 20), *others)
+    assert spoken(found, 10, 12)["alice"] == pytest.approx(1.75, abs=0.1)
+    assert found.turns(0, 60)[0] == Turn(10, 11.75, "alice")
+    assert len(found) == 5  # that they go on to be silent is nothing new
+    silent = [(name, 11.0, None) for name in "bcd"]
+    speaking = own(*saw("a", "alice", 10, 12), *((name, 10.5, name) for name in "bcd"), *silent)
+    newest = speaking.newest(12)
+    assert max(newest, key=lambda who: newest[who][0]) == "alice"
+
+
+def test_clients_that_report_only_themselves_do_not_distrust_each_other() -> None:
+    turns = [("abc"[turn % 3], 3.7 * turn) for turn in range(30)]
+    samples = [each for who, at_s in turns for each in saw(who, who * 2, at_s, at_s + 3.7)]
+    found = own(*samples)
+    found.weigh(110)
+    assert all(spoken(found, at_s + 1, at_s + 3)[who * 2] > 1.5 for who, at_s in turns[5:])
+
+
+def test_one_that_is_stuck_with_itself_does_not_own_the_meeting() -> None:
+    turns = [("abc"[turn % 3], 4.0 * turn) for turn in range(30)]
+    samples = [each for who, at_s in turns for each in saw(who, who * 2, at_s, at_s + 4)]
+    found = own(*samples, *saw("z", "zoe", 0, 120))
+    found.weigh(120)
+    said = spoken(found, 61, 63)
+    assert said["zoe"] < 0.2 < 1.5 < max(said.values())
+
+
+def test_a_long_talk_with_questions_is_not_stuck() -> None:
+    questions = [each for at_s in range(12, 120, 20) for each in saw("b", "bob", at_s, at_s + 2)]
+    found = own(*saw("a", "alice", 0, 120), *questions)
+    found.weigh(120)
+    assert spoken(found, 100, 110)["alice"] > 4
 
 
 SAMPLES = st.lists(

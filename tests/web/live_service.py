@@ -36,14 +36,14 @@ class FakeControl:
     Attributes:
         may_end: Cleared, starts and stops take until it is set.
         reports: What speakers reported: slug, identity, name, timestamp.
-        reporters: Who reported it.
+        reporters: Who reported it, and whether they may report only themselves.
     """
 
     hub: Hub
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
     started: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
     reports: list[tuple[object, ...]] = field(default_factory=list)
-    reporters: list[str] = field(default_factory=list)
+    reporters: list[tuple[str, bool]] = field(default_factory=list)
 
     async def start(
         self, slug: str, options: Mapping[str, object]
@@ -61,9 +61,11 @@ class FakeControl:
             raise ZeroDivisionError
         return {"sessionSlug": slug, "finals": 3}
 
-    def report_speaker(self, slug: str, report: Mapping[str, object], client: str) -> None:
+    def report_speaker(
+        self, slug: str, report: Mapping[str, object], client: str, *, is_own: bool = False
+    ) -> None:
         self.reports.append((slug, *report.values()))
-        self.reporters.append(client)
+        self.reporters.append((client, is_own))
 
 
 @dataclass

@@ -188,7 +188,7 @@ async def test_names_are_cleaned_of_what_nobody_should_see(
     await site.post(START, {"sessionSlug": "weekly"})
     report = {"sessionSlug": "weekly", "identity": "alice:1", "name": name}
     assert (await site.post(SPEAKER, report))[0] == 204
-    assert site.worlds["weekly"].reported_names == [shown]
+    assert [each.name for each in site.worlds["weekly"].reports] == [shown]
 
 
 async def test_a_body_that_cannot_be_decoded_is_the_callers_fault(site: Site) -> None:
@@ -233,6 +233,7 @@ async def test_a_speaker_report_is_204_and_counted(site: Site) -> None:
         ({"sessionSlug": "other"}, 404, "sessionSlug"),
         ({"identity": ""}, 400, "identity"),
         ({"identity": "x" * 300}, 400, "identity"),
+        ({"identity": "room"}, 400, "identity"),
         ({"name": None}, 400, "name"),
         ({"name": " \u200e\t"}, 400, "name"),
         ({"timestamp": "now"}, 400, "timestamp"),
@@ -338,7 +339,10 @@ async def test_with_tokens_each_role_may_do_its_part() -> None:
         assert (await site.post(SPEAKER, report, **bearer("speaker")))[0] == 204
         boss = report | {"name": "The Boss"}
         assert (await site.post(SPEAKER, boss, **bearer("speaker")))[0] == 204
-        assert site.worlds["weekly"].reported_names == ["Alice", "Alice"]
+        assert [each.name for each in site.worlds["weekly"].reports] == ["Alice", "Alice"]
+        assert all(each.is_own for each in site.worlds["weekly"].reports)
+        assert (await site.post(SPEAKER, report, **bearer("host")))[0] == 204
+        assert not site.worlds["weekly"].reports[-1].is_own
         forged = report | {"identity": "bob:1"}
         status, answer = await site.post(SPEAKER, forged, **bearer("speaker"))
         assert (status, answer["error"]["field"]) == (403, "identity")

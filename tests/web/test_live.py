@@ -357,8 +357,10 @@ async def test_the_clocks_of_reporting_clients_are_told_apart() -> None:
         assert await speaking(service, "", "alice:1") is None
     async with live_service(tokens=TOKENS) as known:
         assert await speaking(known, "speaker", "alice:1") is None
+        assert await speaking(known, "host", "alice:1") is None
     assert len(set(service.control.reporters)) == 2
-    assert known.control.reporters == ["alice"]
+    assert not any(is_own for _, is_own in service.control.reporters)
+    assert known.control.reporters == [("alice", True), ("bob", False)]
 
 
 async def test_anybody_who_may_report_may_say_that_nobody_speaks() -> None:

@@ -135,9 +135,9 @@ class Assembler:
 
     def finish(self, now: float, now_s: float) -> Sequence[Transcript]:
         """Finalise all that waits, because the session ends. May be called twice."""
-        self._finished = True
-        count = len(self._utterances.waiting)
-        return self._end_waiting(FinalizedBy.END, Instant(now, now_s), count)
+        at, was_finished, self._finished = Instant(now, now_s), self._finished, True
+        sent = self._end_waiting(FinalizedBy.END, at, len(self._utterances.waiting))
+        return sent if was_finished else [*sent, *self._relabelling.last_look(at)]
 
     def statistics(self) -> AssemblerStatistics:
         """Return what was done so far, and what is held."""

@@ -175,9 +175,6 @@ def coverage(
     duration_s = end_s - start_s
     if not 0 < duration_s < MOST_S:
         return {}
-    total: dict[str, float] = {}
-    for lag_s in lags_s:
-        for identity, spoken_s in votes.spoken_s(start_s - lag_s, end_s - lag_s).items():
-            total[identity] = total.get(identity, 0.0) + spoken_s
+    total = votes.spoken_s([(start_s - lag_s, end_s - lag_s) for lag_s in lags_s])
     whole_s = duration_s * len(lags_s)
     return {identity: min(1.0, max(0.0, sum_s / whole_s)) for identity, sum_s in total.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -9,6 +10,8 @@ from itertools import pairwise
 from realtime_core.model import Attribution, SpeechHeard, Word
 from realtime_core.transcript.attribution import Segment
 from realtime_core.transcript.speakers import SpeakerSource
+
+TOKEN = re.compile(r"\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,12 @@ def cut(heard: SpeechHeard, segments: Sequence[Segment]) -> list[Piece]:
 def _piece(heard: SpeechHeard, text: str, segment: Segment) -> Piece:
     words = heard.words[segment.first : segment.behind]
     is_first, is_last = segment.first == 0, segment.behind == len(heard.words)
+    start_s = heard.start_s if is_first else words[0].start_s
+    end_s = heard.end_s if is_last else words[-1].end_s
     return Piece(
         text,
-        heard.start_s if is_first else words[0].start_s,
-        heard.end_s if is_last else words[-1].end_s,
+        start_s,
+        max(start_s, end_s),
         tuple(replace(w, speaker_id=v) for w, v in zip(words, segment.voices, strict=True)),
         segment.attribution,
         segment.source,
@@ -90,13 +95,19 @@ def _texts(heard: SpeechHeard, firsts: Sequence[int]) -> list[str] | None:
     return texts if all(texts) else None
 
 
+def _tokens(text: str, count: int) -> list[int] | None:
+    """Return where each of so many words begins by the blanks: one may be spelt otherwise."""
+    starts = [token.start() for token in TOKEN.finditer(text)]
+    return starts if len(starts) == count else None
+
+
 def _starts(text: str, words: Sequence[Word]) -> list[int] | None:
     """Return where in the text each word begins, what opens it included: a quotation mark."""
     starts, end = [], 0
     for word in words:
         at = text.find(word.text, end)
         if at < 0 or not word.text:
-            return None
+            return _tokens(text, len(words))
         blank = max(text.rfind(" ", end, at), text.rfind("\n", end, at))
         starts.append(blank + 1 if blank >= 0 else at)
         end = at + len(word.text)

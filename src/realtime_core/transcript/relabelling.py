@@ -7,11 +7,14 @@ from collections.abc import Sequence
 
 from realtime_core.model import Transcript
 from realtime_core.transcript.scribe import Instant, Scribe
-from realtime_core.transcript.speakers import NO_NEWS, SpeakerTimeline
+from realtime_core.transcript.speakers import SpeakerTimeline
 from realtime_core.transcript.utterances import Utterances
 
 RELABEL_EVERY_S = 0.5
 """How often it is looked again at who said what; as often as a client reports."""
+
+RENAME_EVERY_S = 10.0
+"""How often names are renewed: all finals that are remembered may have to be sent again."""
 
 
 class Relabelling:
@@ -30,25 +33,38 @@ class Relabelling:
     ) -> None:
         self._scribe, self._utterances, self._speakers = scribe, utterances, speakers
         self._window_s = window_s
-        self._looked_at = -math.inf
+        self._looked_at = self._renamed_at = -math.inf
 
     def due_at(self) -> float | None:
         """When to :meth:`look` next, in loop time; None while nothing new is known."""
-        if self._speakers.news == NO_NEWS or not self._utterances.has_finals:
+        news = self._speakers.news
+        if not self._utterances.has_finals:
             return None
-        return self._looked_at + RELABEL_EVERY_S
+        speech_at = self._looked_at + RELABEL_EVERY_S
+        names_at = self._renamed_at + RENAME_EVERY_S
+        if news.speech_from_s == math.inf:
+            return names_at if news.names else None
+        return min(speech_at, names_at) if news.names else speech_at
 
     def look(self, at: Instant) -> Sequence[Transcript]:
         """Return what is to be sent again, if it is time to look."""
         due_at = self.due_at()
         if due_at is None or due_at > at.loop_s:
             return ()
-        news, self._looked_at = self._speakers.told(), at.loop_s
+        return self._look(at, names=self._renamed_at + RENAME_EVERY_S <= at.loop_s)
+
+    def last_look(self, at: Instant) -> Sequence[Transcript]:
+        """Return what is to be sent again now, because nothing will be later."""
+        return self._look(at, names=True)
+
+    def _look(self, at: Instant, *, names: bool) -> Sequence[Transcript]:
+        news, self._looked_at = self._speakers.told(names=names), at.loop_s
         sent: list[Transcript] = []
         for recent in self._utterances.final_since(at.session_s - self._window_s):
             if recent.heard.end_s >= news.speech_from_s:
                 sent += self._scribe.relabel(recent, at)
         if news.names:
+            self._renamed_at = at.loop_s
             for remembered in self._utterances.final_since(-math.inf):
                 sent += self._scribe.rename(remembered, at)
         return sent

@@ -44,7 +44,9 @@ class Scribe:
         )
         piece = Piece(heard.text, heard.start_s, heard.end_s, (), found, source)
         if source is not SpeakerSource.OVERLAP and _has_name(part.shown):
-            piece = replace(piece, attribution=_attribution_of(part.shown), source=part.source)
+            piece = replace(
+                piece, attribution=self._named(_attribution_of(part.shown)), source=part.source
+            )
         draft = self._transcript(utterance, part, piece, heard.received_at)
         if part.shown is not None and _looks(draft) == _looks(part.shown):
             return None
@@ -67,11 +69,14 @@ class Scribe:
     def relabel(self, utterance: Utterance, at: Instant) -> Sequence[Transcript]:
         """Write a final anew where its speaker is known better now; nothing if it is not."""
         shown = utterance.shown
-        pieces = self._pieces(utterance, at)
+        if not utterance.heard.text:
+            return ()  # it was taken back
+        pieces = self._pieces(utterance, at, again=True)
         if shown is None or shown.finalized_by is None or _look_alike(pieces, utterance.parts):
             return ()
-        self.relabelled += 1
-        return self._finals(utterance, pieces, shown.finalized_by, at.loop_s)
+        written = self._finals(utterance, pieces, shown.finalized_by, at.loop_s)
+        self.relabelled += bool(written)
+        return written
 
     def rename(self, utterance: Utterance, at: Instant) -> Sequence[Transcript]:
         """Write a final anew whose speaker has another name by now; else nothing."""
@@ -81,7 +86,7 @@ class Scribe:
             if shown is None or not shown.text or not shown.is_final:
                 continue
             named = self._named(_attribution_of(shown))
-            if named.speaker != shown.speaker:
+            if (named.speaker, named.speakers) != (shown.speaker, shown.speakers):
                 renamed = replace(
                     shown,
                     speaker=named.speaker,
@@ -94,7 +99,7 @@ class Scribe:
         self.relabelled += bool(written)
         return written
 
-    def _pieces(self, utterance: Utterance, at: Instant) -> list[Piece]:
+    def _pieces(self, utterance: Utterance, at: Instant, *, again: bool = False) -> list[Piece]:
         """Cut an utterance by speaker; a fallback replaces no name that was already shown.
 
         The fallbacks say who speaks *now*, so the earlier answer was nearer to the speech.
@@ -107,20 +112,33 @@ class Scribe:
             now_s=at.session_s,
             stt_speaker=heard.speaker,
         )
-        return cut(heard, merged(self._kept(utterance, segment) for segment in segments))
+        return cut(
+            heard, merged(self._kept(utterance, segment, again=again) for segment in segments)
+        )
 
-    def _kept(self, utterance: Utterance, segment: Segment) -> Segment:
-        """Return the segment with the name that was shown there, if it has none of its own."""
+    def _kept(self, utterance: Utterance, segment: Segment, *, again: bool) -> Segment:
+        """Return the segment with the name that was shown there, if it has none of its own.
+
+        Args:
+            again: Whether it was final already. Then "the room" is kept, too: who speaks now,
+                so much later, says nothing.
+        """
         if segment.source is SpeakerSource.OVERLAP:
             return segment
         heard = utterance.heard
         words = heard.words[segment.first : segment.behind]
         start_s = words[0].start_s if segment.first else heard.start_s
         end_s = words[-1].end_s if segment.behind < len(heard.words) else heard.end_s
-        named = [(part, part.shown) for part in utterance.parts if _has_name(part.shown)]
-        if not named:
+        # What was said of other words is no answer for these.
+        common = [
+            (_common_s(part.shown, start_s, end_s), part, part.shown)
+            for part in utterance.parts
+            if part.shown is not None and (_has_name(part.shown) or _is_known(part.shown, again))
+        ]
+        longest = max(common, key=lambda each: each[0], default=None)
+        if longest is None or longest[0] <= 0:
             return segment
-        part, shown = max(named, key=lambda each: _common_s(each[1], start_s, end_s))
+        _, part, shown = longest
         attribution = self._named(_attribution_of(shown))
         voices = (attribution.speaker_id,) * len(segment.voices)
         return replace(segment, attribution=attribution, source=part.source, voices=voices)
@@ -146,8 +164,8 @@ class Scribe:
             if not (_is_final_by(part.shown, by) and _looks_like(part.shown, piece))
         ]
         for part in utterance.parts[len(pieces) :]:
-            if part.shown is not None and part.shown.text:
-                taken_back = _emptied(part.shown, part.source)
+            if part.shown is None or part.shown.text:  # None: it was forgotten
+                taken_back = _emptied(part.shown or written[0], part.source)
                 written.append(self._final(utterance, part, taken_back, by, received_at))
         return written
 
@@ -216,6 +234,10 @@ def _is_final_by(shown: Transcript | None, by: FinalizedBy) -> TypeGuard[Transcr
 
 def _has_name(shown: Transcript | None) -> TypeGuard[Transcript]:
     return shown is not None and bool(shown.text) and shown.speaker_id != ROOM_SPEAKER
+
+
+def _is_known(shown: Transcript, again: bool) -> bool:
+    return again and shown.is_final and bool(shown.text)
 
 
 def _attribution_of(shown: Transcript) -> Attribution:

@@ -47,6 +47,9 @@ LEAST_SHARE, EDGE_S = 0.2, 0.3
 MARGIN_S = 0.5
 """Reports are vague: they say something of audio beside their own, too."""
 
+STRAY_S = 1.0
+"""Words that lie so far outside of their utterance have no times to go by."""
+
 EVIDENT_S = 0.05
 """A lag that moved by less changes no attribution."""
 
@@ -126,10 +129,11 @@ class SpeakerTimeline:
         """
         if sample.identity == "" or not math.isfinite(sample.at_s):
             return
-        changed_from_s = self._reports.add(sample.client, sample.at_s, sample.identity)
+        changed_from_s = self._reports.add(
+            sample.client, sample.at_s, sample.identity, is_own=sample.is_own
+        )
         if changed_from_s is not None and changed_from_s - MARGIN_S <= self._reported_to_s():
-            # No lag is below 0: what it says may be of speech then, or later.
-            self._tell(News(speech_from_s=changed_from_s - MARGIN_S))
+            self._tell(News(speech_from_s=changed_from_s - MARGIN_S + self._least_lag_s()))
         if sample.identity is not None and self._names.learn(
             sample.identity, sample.name, sample.at_s, sample.client
         ):
@@ -140,22 +144,28 @@ class SpeakerTimeline:
         if math.isfinite(end_s):
             self._heard_to_s = max(self._heard_to_s, end_s)
         if self._tracker is None:
+            self._compare(end_s)
             return
         heard_to_s = self._tracker.hear(words, start_s, end_s)
         if heard_to_s is None:
             return
-        if abs(heard_to_s - self._compared_s) >= COMPARE_EVERY_S:
-            self._compared_s = heard_to_s
-            if self._reports.weigh(heard_to_s):
-                self._tell(ALL_SPEECH)
+        self._compare(heard_to_s)
         self._tracker.learn(self._changes(heard_to_s - SETTLED_S))
         if abs(self.lag.lag_s - self._evident_lag_s) >= EVIDENT_S:
             self._evident_lag_s = self.lag.lag_s
             self._tell(ALL_SPEECH)
 
-    def told(self) -> News:
-        """Return the news, which are none from then on."""
-        news, self.news = self.news, NO_NEWS
+    def _compare(self, heard_to_s: float) -> None:
+        """Compare the clients with each other, now and then."""
+        if math.isfinite(heard_to_s) and abs(heard_to_s - self._compared_s) >= COMPARE_EVERY_S:
+            self._compared_s = heard_to_s
+            if self._reports.weigh(heard_to_s):
+                self._tell(ALL_SPEECH)
+
+    def told(self, *, names: bool = True) -> News:
+        """Return the news, which are none from then on; ``names`` or without those of names."""
+        news = self.news if names else News(self.news.speech_from_s)
+        self.news = NO_NEWS if names else News(names=self.news.names)
         return news
 
     def republished(self, at_s: float) -> None:
@@ -173,7 +183,9 @@ class SpeakerTimeline:
         if not newest:
             return None
         identity = min(newest, key=lambda who: (-newest[who][0], -newest[who][1], who or ""))
-        return (identity, self._shown(identity)) if identity is not None else None
+        if identity is None or newest[identity][0] < LEAST_CONFIDENCE:
+            return None  # nobody is believed who says so
+        return identity, self._shown(identity)
 
     def attribute(
         self, start_s: float, end_s: float, *, now_s: float, stt_speaker: str | None = None
@@ -211,8 +223,9 @@ class SpeakerTimeline:
         path, votes, lags_s = None, Votes([], [], []), self._lags_s(start_s)
         if words:
             from_s, to_s = min(w.start_s for w in words), max(w.end_s for w in words)
-            votes = self._votes(from_s, to_s, lags_s)
-            path = shared_out(words, votes, lags_s)
+            if start_s - STRAY_S <= from_s and to_s <= end_s + STRAY_S:
+                votes = self._votes(from_s, to_s, lags_s)
+                path = shared_out(words, votes, lags_s)
         if path is None:
             found, source = self.attribute(start_s, end_s, now_s=now_s, stt_speaker=stt_speaker)
             return (Segment(0, len(words), found, source, (found.speaker_id,) * len(words)),)
@@ -289,7 +302,12 @@ class SpeakerTimeline:
 
     def _reported_to_s(self) -> float:
         """Return up to when reports say something of audio that is final already."""
-        return self._heard_to_s - min(self._lags_s(self._heard_to_s))
+        return self._heard_to_s - self._least_lag_s()
+
+    def _least_lag_s(self) -> float:
+        """Return the least likely lag of speech that may still get another speaker."""
+        # Before the last publisher it was another.
+        return min(min(self._lags_s(self._heard_to_s - ago_s)) for ago_s in (0.0, LEAP_S))
 
     def _is_alone(self, identity: str, start_s: float, now_s: float) -> bool:
         from_s = start_s if math.isfinite(start_s) else now_s

@@ -12,6 +12,10 @@ LEAST_WEIGHT = 0.02
 FIRST_TRUST = 2.0
 """A client begins as if it had agreed with the others so often already."""
 
+FIRST_TRUST_OWN = 10.0
+"""The same for one that may report only itself: it speaks seldom, and whoever is stuck with
+itself contradicts it each time."""
+
 SEVERITY = 3
 """The power of its agreement by which a client counts."""
 
@@ -25,10 +29,13 @@ class Answers:
 
     Attributes:
         run: For how many moments the first answer had been the same by then.
+        is_own: It may say only that it speaks itself. Nobody can confirm that by saying the
+            same, so to be the only one who speaks counts as that.
     """
 
     said: Sequence[object]
     run: float = 1.0
+    is_own: bool = False
 
     def runs(self) -> list[float]:
         """Return for how many moments each answer has been the same."""
@@ -49,7 +56,9 @@ def weigh(answers: Mapping[str, Answers]) -> dict[str, float]:
     """
     if not answers:
         return {}
-    agreed = dict.fromkeys(answers, FIRST_TRUST)
+    agreed = {
+        name: FIRST_TRUST_OWN if each.is_own else FIRST_TRUST for name, each in answers.items()
+    }
     contested: list[list[_Answer]] = []
     runs = [each.runs() for each in answers.values()]
     moments = zip(*(each.said for each in answers.values()), strict=True)
@@ -57,9 +66,9 @@ def weigh(answers: Mapping[str, Answers]) -> dict[str, float]:
         given = [each for each in zip(answers, said, run, strict=True) if each[1] is not MISSING]
         if len({answer for _, answer, _ in given}) > 1:
             contested.append(given)
-        elif len(given) > 1:
+        else:
             for name, _, _ in given:
-                agreed[name] += 1.0
+                agreed[name] += len(given) > 1 or answers[name].is_own
     weights = dict.fromkeys(answers, 1.0)
     for _ in range(2):  # the second time those that are not to be trusted count for less
         weights = _weighed(agreed, contested, weights)

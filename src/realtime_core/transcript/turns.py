@@ -7,20 +7,27 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from realtime_core.transcript.trust import MISSING, Answers, weigh
+from realtime_core.transcript.trust import LEAST_WEIGHT, MISSING, Answers, weigh
 from realtime_core.transcript.votes import Votes, counted
 
 REPORT_INTERVAL_S = 0.5
 """How often clients report; a sample stands for the time until the next one."""
 
 MOST_CLIENTS = 64
-"""Clients whose reports are kept per session; past it, the one heard longest ago goes."""
+"""Clients whose reports are kept per session. One more gets in when another has left."""
+
+LEFT_S = 10.0
+"""Who has not reported for so long may have left."""
 
 MOST_SAMPLES = 512
 """Samples kept of each client; past it, the oldest goes."""
 
 FLICKER_S = 0.3
 """Whoever is reported for less has not taken the floor."""
+
+OWN_HOLD_S = 0.8
+"""What a client says of itself stands so long where clients are compared: the next report is due
+by then, but for what is lost on the way."""
 
 TRUST_WINDOW_S, TRUST_STEP_S = 100.0, 4.0
 """Clients are compared with each other over so long, once in so long."""
@@ -52,12 +59,24 @@ class Reports:
     def __len__(self) -> int:
         return sum(len(client.times_s) for client in self._clients.values())
 
-    def add(self, client: str, at_s: float, identity: str | None) -> float | None:
-        """Take a sample; return from when on it changes what was known, if it does."""
-        known = self._clients.setdefault(client, _Client())
+    def add(
+        self, client: str, at_s: float, identity: str | None, *, is_own: bool = False
+    ) -> float | None:
+        """Take a sample; return from when on it changes what was known, if it does.
+
+        Args:
+            is_own: Whether the client may report only itself. Its "nobody" then only ends what
+                it reported, and is no word against others.
+        """
+        known = self._clients.get(client)
+        if is_own and identity is None and (known is None or known.has_ended_by(at_s)):
+            return None
+        if known is None:
+            if len(self._clients) >= MOST_CLIENTS and not self._makes_room(at_s):
+                return None
+            known = self._clients[client] = _Client()
+        known.is_own = is_own
         self._clients.move_to_end(client)
-        if len(self._clients) > MOST_CLIENTS:
-            self._clients.popitem(last=False)
         place = known.add(at_s, identity)
         return None if place is None else known.changed_from(place, self._hold_s, self._reach_s)
 
@@ -70,13 +89,16 @@ class Reports:
                 self._weights.pop(name, None)
 
     def votes(self, from_s: float, to_s: float) -> Votes:
-        """Return who was reported between two times, and a little beyond."""
+        """Return who was reported between two times."""
         changes: list[tuple[float, float, str | None]] = []
         for name, client in self._clients.items():
-            weight = self._weights.get(name, 1.0)
+            own = self._weights.get(name, 1.0)
             for start_s, end_s, identity in client.spans(from_s, to_s, self._hold_s, self._reach_s):
-                changes.append((start_s, weight, identity))
-                changes.append((end_s, -weight, identity))
+                if start_s < to_s and end_s > from_s:
+                    weight = client.counts(identity, own)
+                    # Cut off, so that most clients begin and end together: there is less to count.
+                    changes.append((start_s if start_s > from_s else from_s, weight, identity))
+                    changes.append((end_s if end_s < to_s else to_s, -weight, identity))
         return counted(changes)
 
     def turns(self, from_s: float, to_s: float) -> list[Turn]:
@@ -91,8 +113,10 @@ class Reports:
             return changed
         steps = int(TRUST_WINDOW_S / TRUST_STEP_S)
         moments_s = [now_s - step * TRUST_STEP_S for step in range(steps, 0, -1)]
+        # What it says of itself ends with its reports.
         answers = {
-            name: client.answers(moments_s, self._hold_s) for name, client in self._clients.items()
+            name: client.answers(moments_s, OWN_HOLD_S if client.is_own else self._hold_s)
+            for name, client in self._clients.items()
         }
         answers = {name: each for name, each in answers.items() if set(each.said) != {MISSING}}
         before, self._weights = self._weights, weigh(answers)
@@ -109,7 +133,8 @@ class Reports:
                 continue
             identity, at_s = client.said[place], client.times_s[place]
             weight, last_s = found.get(identity, (0.0, at_s))
-            found[identity] = (weight + self._weights.get(name, 1.0), max(last_s, at_s))
+            weight += client.counts(identity, self._weights.get(name, 1.0))
+            found[identity] = (weight, max(last_s, at_s))
         return found
 
     def reported(self, from_s: float, to_s: float) -> set[str]:
@@ -119,14 +144,36 @@ class Reports:
             found.update(client.said[bisect_left(client.times_s, from_s) : client.behind(to_s)])
         return {identity for identity in found if identity is not None}
 
+    def _makes_room(self, at_s: float) -> bool:
+        """Let go of the client heard longest ago, unless it still reports: it knows as much."""
+        name, oldest = next(iter(self._clients.items()))
+        if oldest.times_s[-1] > at_s - LEFT_S:
+            return False
+        del self._clients[name]
+        self._weights.pop(name, None)
+        return True
+
 
 class _Client:
-    """The samples of one client, in the order of their times."""
+    """The samples of one client, in the order of their times.
+
+    Attributes:
+        is_own: Whether it may report only itself.
+    """
 
     def __init__(self) -> None:
         self.times_s: list[float] = []
         self.said: list[str | None] = []
+        self.is_own = False
         self._since_s = 0.0  # the first answer that is kept has stood since then
+
+    def counts(self, identity: str | None, weight: float) -> float:
+        """Return the weight of an answer of a client of this weight."""
+        return LEAST_WEIGHT if identity is None and self.is_own else weight
+
+    def has_ended_by(self, at_s: float) -> bool:
+        """Whether the last it said, at this time or before, is that nobody speaks."""
+        return self.said[-1] is None and self.times_s[-1] <= at_s
 
     def behind(self, at_s: float) -> int:
         return bisect_right(self.times_s, at_s)
@@ -205,13 +252,16 @@ class _Client:
             self.said[place] if place >= 0 and self.times_s[place] >= at_s - hold_s else MISSING
             for place, at_s in zip(places, moments_s, strict=True)
         ]
+        if self.is_own:
+            said = [MISSING if answer is None else answer for answer in said]
         if said[0] is MISSING:
-            return Answers(said)
+            return Answers(said, is_own=self.is_own)
         first = places[0]
         while first > 0 and self.said[first - 1] == said[0]:
             first -= 1
         since_s = self.times_s[first] if first else self._since_s
-        return Answers(said, 1.0 + max(0.0, moments_s[0] - since_s) / TRUST_STEP_S)
+        run = 1.0 + max(0.0, moments_s[0] - since_s) / TRUST_STEP_S
+        return Answers(said, run, is_own=self.is_own)
 
 
 def _led(votes: Votes) -> Iterator[Turn]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
-from itertools import accumulate, pairwise
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from realtime_core.transcript.trust import LEAST_WEIGHT
 
@@ -32,15 +32,21 @@ class Votes:
             )
         )
 
-    def spoken_s(self, from_s: float, to_s: float) -> dict[str, float]:
-        """Return for how long each was reported in there, weighted by votes."""
+    def spoken_s(self, spans: Sequence[tuple[float, float]]) -> dict[str, float]:
+        """Return for how long each was reported in these spans in all, weighted by votes."""
+        if len(self.times_s) < 2:
+            return {}
         if self._summed_s is None:
             self._summed_s = self._sums_s()
-        upper, lower = self._place(to_s), self._place(from_s)
-        return {
-            identity: _at(sums_s, upper) - _at(sums_s, lower)
-            for identity, sums_s in self._summed_s.items()
-        }
+        bounds = [(self._place(to_s), self._place(from_s)) for from_s, to_s in spans]
+        total: dict[str, float] = {}
+        for identity, sums_s in self._summed_s.items():
+            spoken_s = 0.0
+            for (upper, above), (lower, below) in bounds:
+                spoken_s += sums_s[upper] + above * (sums_s[upper + 1] - sums_s[upper])
+                spoken_s -= sums_s[lower] + below * (sums_s[lower + 1] - sums_s[lower])
+            total[identity] = spoken_s
+        return total
 
     def _place(self, at_s: float) -> tuple[int, float]:
         """Return the piece that holds a time, and the share of it that lies before."""
@@ -54,25 +60,12 @@ class Votes:
 
     def _sums_s(self) -> dict[str, list[float]]:
         lengths_s = [to_s - from_s for from_s, to_s in pairwise(self.times_s)]
-        return {
-            identity: list(
-                accumulate(
-                    (
-                        length_s * share.get(identity, 0.0)
-                        for length_s, share in zip(lengths_s, self.shares, strict=True)
-                    ),
-                    initial=0.0,
-                )
-            )
-            for identity in self.identities
-        }
-
-
-def _at(sums_s: list[float], place: tuple[int, float]) -> float:
-    piece, share = place
-    if len(sums_s) < 2:
-        return 0.0
-    return sums_s[piece] + share * (sums_s[piece + 1] - sums_s[piece])
+        spoken = {identity: [0.0] for identity in self.identities}
+        for length_s, shares in zip(lengths_s, self.shares, strict=True):
+            for identity, sums_s in spoken.items():
+                share = shares.get(identity)
+                sums_s.append(sums_s[-1] + length_s * share if share else sums_s[-1])
+        return spoken
 
 
 def counted(changes: list[tuple[float, float, str | None]]) -> Votes:

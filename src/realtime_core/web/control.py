@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from realtime_core.access import Gate, Identity, Role, name_to_show
 from realtime_core.hub.rooms import Hub
 from realtime_core.logs import get_logger
-from realtime_core.model import SLUG, SessionOptions, SpeakerReport
+from realtime_core.model import ROOM_SPEAKER, SLUG, SessionOptions, SpeakerReport
 from realtime_core.registry import Registry
 from realtime_core.session import Session
 from realtime_core.web.bearer import bearer_of
@@ -83,6 +83,13 @@ class SpeakerBody(Body):
             return {key: value for key, value in fields.items() if key != "name"}
         return fields
 
+    @field_validator("identity")
+    @classmethod
+    def _nobody_is_the_room(cls, identity: str | None) -> str | None:
+        if identity == ROOM_SPEAKER:
+            raise ValueError(f"'{ROOM_SPEAKER}' stands for nobody who is known")
+        return identity
+
     @field_validator("name")
     @classmethod
     def _somebody_has_a_name(cls, name: str | None, info: ValidationInfo) -> str | None:
@@ -90,11 +97,11 @@ class SpeakerBody(Body):
             raise ValueError("Field required")
         return name
 
-    def report(self, client: str) -> SpeakerReport:
+    def report(self, client: str, *, is_own: bool) -> SpeakerReport:
         """Return this as the session wants it; ``client`` says whose clock it is by."""
         ts = self.timestamp
         said_at = ts / 1000 if ts is not None and ts > LEAST_UNIX_MS else None
-        return SpeakerReport(self.identity, self.name or "", client, said_at)
+        return SpeakerReport(self.identity, self.name or "", client, said_at, is_own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +147,16 @@ class Control:
         session = await self.registry.stop(slug)
         return self.describe(session)
 
-    def report_speaker(self, slug: str, report: Mapping[str, object], client: str) -> None:
-        """Note who is speaking, as ``client`` sees it.
+    def report_speaker(
+        self, slug: str, report: Mapping[str, object], client: str, *, is_own: bool = False
+    ) -> None:
+        """Note who is speaking, as ``client`` sees it; ``is_own``: it may see only itself.
 
         Raises:
             RequestError: There is no such session, or the report is malformed.
         """
         body = parse_body({"sessionSlug": slug, **report}, SpeakerBody)
-        self.registry.find(slug).report_speaker(body.report(client))
+        self.registry.find(slug).report_speaker(body.report(client, is_own=is_own))
 
     def describe(self, session: Session) -> dict[str, Any]:
         """Return the state and the counters of a session."""
@@ -205,7 +214,9 @@ class ControlRoutes:
         who = admit(self._gate, request, body.session_slug, Role.SPEAKER)
         report = body.model_dump(by_alias=True, exclude={"session_slug"})
         report["name"] = name_to_show(who, body.identity, body.name)
-        self._control.report_speaker(body.session_slug, report, _client_of(request, who))
+        self._control.report_speaker(
+            body.session_slug, report, _client_of(request, who), is_own=who.role < Role.HOST
+        )
         return web.Response(status=204)
 
     async def _list(self, request: web.Request) -> web.Response:

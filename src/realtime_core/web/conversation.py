@@ -216,7 +216,9 @@ class Conversation:
             "name": name_to_show(who, report.identity, report.name),
             "timestamp": report.timestamp,
         }
-        self._house.control.report_speaker(self.slug, told, who.sub or self._name)
+        self._house.control.report_speaker(
+            self.slug, told, who.sub or self._name, is_own=who.role < Role.HOST
+        )
 
     # Starts and stops: they may take seconds, and the client is heard meanwhile.
 

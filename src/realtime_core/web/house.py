@@ -34,8 +34,10 @@ class SessionControl(Protocol):
             RequestError: It does not run.
         """
 
-    def report_speaker(self, slug: str, report: Mapping[str, object], client: str) -> None:
-        """Note who is speaking now, as ``client`` sees it.
+    def report_speaker(
+        self, slug: str, report: Mapping[str, object], client: str, *, is_own: bool = False
+    ) -> None:
+        """Note who is speaking now, as ``client`` sees it; ``is_own``: it may see only itself.
 
         Raises:
             RequestError: The session does not run, or the report is malformed.

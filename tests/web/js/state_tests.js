@@ -206,6 +206,25 @@ test("no snapshot is ever changed in place", () => {
   yes(Object.isFrozen(before));
 });
 
+test("a later piece of an utterance leaves the draft of the next one alone", () => {
+  const state = after(
+    draft("a", "shall we begin yes I think so", { startedAt: 10, endedAt: 13 }),
+    draft("b", "yes", { startedAt: 13.4, endedAt: 13.7 }),
+    final("a", "shall we begin", { rev: 2, startedAt: 10, endedAt: 11.4 }),
+    final("a.2", "yes I think so", { startedAt: 11.6, endedAt: 13, speakerId: "bob:1" }),
+  );
+  same([texts(state.drafts), texts(state.finals)], [["yes"], ["shall we begin", "yes I think so"]]);
+});
+
+test("the newest name of a person holds for what was spoken along, too", () => {
+  const speakers = [{ id: "alice:1", name: "Alice", share: 0.6 }, { id: "bob:1", name: "Guest", share: 0.4 }];
+  const state = after(
+    final("a", "One", { speakers }),
+    final("b", "Two", { seq: 2, startedAt: 3, endedAt: 4, speakerId: "bob:1", speaker: "Bob" }),
+  );
+  same(state.finals[0].speakers.map(({ name }) => name), ["Alice", "Bob"]);
+});
+
 test("similarity is about words, their order, and what the shorter text has", () => {
   same(similarity("Hello there", "hello, THERE!"), 1);
   same(similarity("the cat sat", "well the cat just sat down"), 1);

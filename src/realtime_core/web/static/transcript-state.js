@@ -155,6 +155,9 @@ function draftReplacedBy({ drafts, finals }, final) {
   const hasItsId = (each) => each.utteranceId === final.utteranceId;
   const own = drafts.find(hasItsId);
   if (own || finals.some(hasItsId)) return own;
+  // The draft of a later piece ("u1.2") was that of the whole ("u1"), which is gone already.
+  const whole = final.utteranceId.replace(/\.\d+$/, "");
+  if (finals.some((each) => each.utteranceId === whole)) return undefined;
   const ranked = drafts
     .filter((draft) => areOfOneTime(draft, final))
     .map((draft) => ({ draft, likeness: similarity(draft.text, final.text) }))
@@ -194,7 +197,14 @@ function withNewestNames(finals) {
   }
   return finals.map((final) => {
     const name = final.speakerId && newest.get(final.speakerId)?.speaker;
-    return !name || name === final.speaker ? final : { ...final, speaker: name };
+    const isNamed = !name || name === final.speaker;
+    const others = final.speakers?.map((each) => {
+      const known = newest.get(each.id)?.speaker ?? each.name;
+      return known === each.name ? each : { ...each, name: known };
+    });
+    const areNamed = !others?.some((each, at) => each !== final.speakers?.[at]);
+    if (isNamed && areNamed) return final;
+    return { ...final, speaker: name || final.speaker, ...(others && { speakers: others }) };
   });
 }
 
