@@ -77,6 +77,8 @@ def shared_out(
     total_s = sum(abs(word.start_s) + abs(word.end_s) for word in words)
     if not total_s < MOST_S or end_s - start_s > LONGEST_S:
         return None
+    if not votes.identities:
+        return [None] * len(words)
     blurred = _Blurred(votes, start_s - max(lags_s), end_s - min(lags_s))
     states: list[str | None] = [None, *blurred.sums]
     lags = [round(lag_s / CELL_S) for lag_s in lags_s]

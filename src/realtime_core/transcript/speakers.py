@@ -143,6 +143,8 @@ class SpeakerTimeline:
         """Take speech that is final, to measure the lag with; the same audio counts once."""
         if math.isfinite(end_s):
             self._heard_to_s = max(self._heard_to_s, end_s)
+        if self._reports.are_none:
+            return  # there is nothing to compare the audio with
         if self._tracker is None:
             self._compare(end_s)
             return

@@ -56,6 +56,11 @@ class Reports:
         self._clients: OrderedDict[str, _Client] = OrderedDict()
         self._weights: dict[str, float] = {}
 
+    @property
+    def are_none(self) -> bool:
+        """Whether nothing is kept."""
+        return not self._clients
+
     def __len__(self) -> int:
         return sum(len(client.times_s) for client in self._clients.values())
 
