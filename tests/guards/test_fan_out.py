@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from statistics import median
 
 import pytest
-import uvloop
 from aiohttp import web
 
 from realtime_core.hub import wire
@@ -19,6 +18,7 @@ from realtime_core.hub.rooms import Hub
 from realtime_core.metrics import Metrics
 from realtime_core.model import SessionState, Transcript
 from realtime_core.web.viewer import Viewer
+from tests.guards.loops import Loop, measured, on_each_loop
 from tests.hub.examples import draft
 
 VIEWERS, ROUNDS = 200, 31
@@ -89,15 +89,6 @@ def message(seq: int) -> Transcript:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_a_pass_over_a_crowd_costs_little_more_than_sending(
-    loop: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
-    async def main() -> float:
-        with ExitStack() as stack:
-            seen = await ratio(stack)
-        await asyncio.sleep(0)  # the transports close
-        return seen
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        assert runner.run(main()) <= MOST
+@on_each_loop
+def test_a_pass_over_a_crowd_costs_little_more_than_sending(loop: Loop) -> None:
+    assert measured(loop, ratio) <= MOST

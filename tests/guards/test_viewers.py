@@ -8,16 +8,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from statistics import median
 
 import pytest
-import uvloop
 
 from realtime_core.hub.crowd import SLICE
 from realtime_core.hub.rooms import Hub
 from realtime_core.model import Transcript
+from tests.guards.loops import Loop, measured, on_each_loop
 from tests.guards.test_fan_out import both_ends, drain, hub_over
 from tests.hub.examples import draft, final
 
@@ -86,15 +85,6 @@ async def ratio(stack: ExitStack) -> float:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
-def test_those_who_do_not_read_cost_the_others_nothing(
-    loop: Callable[[], asyncio.AbstractEventLoop],
-) -> None:
-    async def main() -> float:
-        with ExitStack() as stack:
-            seen = await ratio(stack)
-        await asyncio.sleep(0)  # the transports close
-        return seen
-
-    with asyncio.Runner(loop_factory=loop) as runner:
-        assert runner.run(main()) <= MOST
+@on_each_loop
+def test_those_who_do_not_read_cost_the_others_nothing(loop: Loop) -> None:
+    assert measured(loop, ratio) <= MOST
